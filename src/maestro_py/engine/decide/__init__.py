@@ -1,0 +1,1 @@
+"""What an instance does next: the transition table and its rules.  Pure."""

@@ -1,0 +1,1 @@
+"""The rules of parameters: types, merging and interpolation.  Pure."""

@@ -1,0 +1,1 @@
+"""State changes for other systems, one sink per file."""

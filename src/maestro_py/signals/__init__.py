@@ -1,0 +1,1 @@
+"""The signal service: it matches signals and time with what waits for them, and fires."""

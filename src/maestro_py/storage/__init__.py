@@ -1,0 +1,1 @@
+"""Values to rows and back.  The only room that knows our SQL."""

@@ -1,0 +1,1 @@
+"""Builders, a manual clock and doubles, shipped for authors of step types."""

@@ -1,0 +1,1 @@
+"""Hints between processes: they may be lost, doubled, late or reordered."""

@@ -1,0 +1,1 @@
+"""The worker process: it claims step attempts, runs them and reports."""
