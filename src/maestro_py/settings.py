@@ -1,0 +1,82 @@
+"""Read the environment once into one frozen value; a bad value names its variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from maestro_py.model.errors import MaestroError
+
+
+class SettingsInvalid(MaestroError):
+    """An environment variable has a value we cannot use; the text names it."""
+
+
+class Settings(BaseSettings):
+    """All settings of all processes; each is the environment variable ``MAESTRO_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="MAESTRO_", frozen=True, extra="ignore")
+
+    database_url: str = ""  #: postgresql://user:password@host:port/database
+    transport: Literal["postgres", "kafka"] = "postgres"
+    kafka: str = ""  #: Bootstrap servers, host:port[,host:port]
+
+    #: Engine: an engine whose beat is older than this is dead, and its partitions move.
+    engine_lease_ms: int = Field(default=6_000, ge=1_000)
+    #: Worker: past this its attempts are LOST (or attached to by another worker).
+    worker_lease_ms: int = Field(default=4_000, ge=1_000)
+    #: API and signal service: past this their database sessions are terminated.
+    service_lease_ms: int = Field(default=6_000, ge=1_000)
+    #: How often each process beats.
+    beat_interval_ms: int = Field(default=1_000, ge=100)
+    #: A PostgreSQL that is away counts towards no lease for this long.
+    outage_grace_ms: int = Field(default=60_000, ge=0)
+    #: Upper bound of the time a lost hint costs.
+    sweep_interval_ms: int = Field(default=1_500, ge=50)
+    #: Tasks of an engine that each own a share of its partitions and overlap their commits.
+    lanes: int = Field(default=2, ge=1, le=16)
+    #: Events taken by one batch at most.
+    batch_limit: int = Field(default=500, ge=1)
+    #: An engine whose batch stays open longer than this exits.
+    batch_deadline_ms: int = Field(default=10_000, ge=100)
+    #: Runs kept in an engine's memory.
+    cached_runs: int = Field(default=20_000, ge=1)
+    #: Concurrency window of a foreach that states none.
+    foreach_window: int = Field(default=500, ge=1, le=10_000)
+
+    queues: Annotated[tuple[str, ...], NoDecode] = ("default",)  #: Worker: comma-separated names.
+    slots: int = Field(default=8, ge=1)  #: Worker: attempts it runs at a time.
+    pool_size: int = Field(default=0, ge=0)  #: Worker: warm Python processes; 0: one a core.
+    config: Path | None = None  #: Worker: the file that maps types to local backends.
+    code: Path | None = None  #: Worker: a directory put on the path of Python steps.
+    log_limit_bytes: int = Field(default=1 << 20, ge=1024)  #: Worker: bytes kept of one attempt's log.
+
+    host: str = "127.0.0.1"  #: API: address to bind.
+    port: int = Field(default=8080, ge=0, le=65535)  #: API: port to bind.
+    metrics_port: int = Field(default=0, ge=0, le=65535)  #: Engine, worker, signal: health and metrics; 0: none.
+
+    max_steps: int = Field(default=10_000, ge=1)  #: Steps of one definition, nested ones included.
+    body_limit_bytes: int = Field(default=8 << 20, ge=1024)  #: Request bodies above this are answered 413.
+    event_retention_days: int = Field(default=7, ge=1)  #: event_log rows older than this are deleted.
+
+    @field_validator("queues", mode="before")
+    @classmethod
+    def _split_queues(cls, value: object) -> object:
+        return tuple(q.strip() for q in value.split(",") if q.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def from_environment(cls, **overrides: object) -> Settings:
+        """
+        Return the settings of this process; *overrides* (from the command line) win.
+
+        Raises:
+            SettingsInvalid: a value cannot be used; the text names its variable.
+        """
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]  # values are checked by pydantic
+        except ValidationError as exc:
+            lines = (f"MAESTRO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in exc.errors())
+            raise SettingsInvalid("; ".join(lines)) from exc
