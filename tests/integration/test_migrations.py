@@ -1,0 +1,62 @@
+"""The migrations lead to exactly the tables that the code speaks of, and back to nothing."""
+
+from __future__ import annotations
+
+import threading
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from maestro_py.storage import migrate
+from maestro_py.storage.tables import metadata
+
+
+def _differences(url: str) -> list[object]:
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+def _tables(url: str) -> set[str]:
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        return set(sa.inspect(connection).get_table_names())
+
+
+def test_up_down_up_and_equal_to_the_tables(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    migrate.downgrade(empty_database_url, "base")
+
+    assert {"alembic_version"} == _tables(empty_database_url)
+
+    migrate.upgrade(empty_database_url)
+
+    assert [] == _differences(empty_database_url)
+    assert migrate.head() == migrate.current(empty_database_url)
+
+
+def test_a_second_upgrade_changes_nothing(database_url: str) -> None:
+    migrate.upgrade(database_url)
+
+    assert migrate.head() == migrate.current(database_url)
+
+
+def test_concurrent_upgrades_are_one(empty_database_url: str) -> None:
+    """Processes that start together may each call upgrade: one does it, none fails."""
+    failures: list[BaseException] = []
+
+    def upgrade() -> None:
+        try:
+            migrate.upgrade(empty_database_url)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=upgrade) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [] == failures
+    assert migrate.head() == migrate.current(empty_database_url)
