@@ -217,6 +217,19 @@ workflow_instance = Table(
         "instance_id",
         postgresql_where=text("end_time_ms IS NULL"),
     ),
+    # What admission counts and dequeues, kept small: iterations of a foreach (scope <> '') never pass it.
+    Index(
+        "ix_workflow_instance_running",
+        "workflow_id",
+        postgresql_where=text("end_time_ms IS NULL AND execution_id IS NOT NULL AND scope = ''"),
+    ),
+    Index(
+        "ix_workflow_instance_queued",
+        "workflow_id",
+        "instance_id",
+        "run_id",
+        postgresql_where=text("end_time_ms IS NULL AND execution_id IS NULL AND scope = ''"),
+    ),
     Index(
         "ix_workflow_instance_deadline",
         "partition",
