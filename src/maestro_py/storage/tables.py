@@ -438,7 +438,8 @@ signal_trigger = Table(
     Column("trigger", JSONB, nullable=False, comment="the definition of the trigger"),
     Column("next_seq", BigInteger, nullable=False, comment="the cursor: every signal before it has been matched"),
     PrimaryKeyConstraint("workflow_id", "trigger_uuid", "name"),
-    Index(None, "name"),
+    # next_seq too: who is behind, and whether anybody is, are looked up, never scanned for.
+    Index(None, "name", "next_seq"),
 )
 
 signal_pending = Table(
