@@ -1,0 +1,411 @@
+"""
+Start runs: admission under the lock of the workflow row, and the rows that make an admitted run happen.
+
+Whoever starts runs calls `start_runs` for a whole batch, or `dequeue` when a slot became free, inside a transaction
+of its own, on a connection of a ``hot`` `Database`; it hints the partitions of the answer after its commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from maestro_py.admission import (
+    Admission,
+    Standing,
+    StartOutcome,
+    StartRequest,
+    StartResult,
+    VersionName,
+    admit,
+    dequeue_count,
+)
+from maestro_py.model.definition import RunStrategy
+from maestro_py.model.events import RunStarted, encode_event
+from maestro_py.model.ids import instance_key, new_uid, partition_of
+from maestro_py.model.statuses import InstanceStatus, RunStrategyRule
+from maestro_py.storage.connections import Database
+from maestro_py.storage.retries import Connection, in_transaction
+
+#: A request id is remembered for this long, in ms; the same id after that starts anew.
+REQUEST_MEMORY_MS: Final = 30 * 24 * 3600 * 1000
+
+_STARTED_EVENT: Final = encode_event(RunStarted()).decode()
+
+#: Returns the workflow rows, locked: of two who start runs of a workflow the second waits here.
+_LOCK: Final = """
+SELECT workflow_id, active_version, latest_version, last_instance_id, run_strategy, workflow_concurrency,
+       coalesce((properties->>'signal_trigger_disabled')::boolean, false),
+       coalesce((properties->>'time_trigger_disabled')::boolean, false)
+FROM workflow WHERE workflow_id = ANY(%s) ORDER BY workflow_id FOR NO KEY UPDATE
+"""
+
+#: Returns what stands of each workflow.  A statement of its own: it must see what committed before the lock was ours.
+_STANDING: Final = """
+SELECT w.id,
+       (SELECT count(*) FROM (SELECT 1 FROM workflow_instance i
+         WHERE i.workflow_id = w.id AND i.end_time_ms IS NULL AND i.execution_id IS NOT NULL AND i.scope = ''
+         LIMIT 1000) AS held),
+       EXISTS (SELECT 1 FROM workflow_instance i
+         WHERE i.workflow_id = w.id AND i.end_time_ms IS NULL AND i.execution_id IS NULL AND i.scope = '')
+FROM unnest(%s::text[]) AS w(id)
+"""
+
+#: Returns the request ids that started a run before, with that run.
+_KNOWN: Final = """
+SELECT s.workflow_id, s.request_id, s.run_uid
+FROM unnest(%s::text[], %s::text[]) AS asked(workflow_id, request_id)
+CROSS JOIN LATERAL (SELECT * FROM start_request r WHERE r.workflow_id = asked.workflow_id
+                    AND r.request_id = asked.request_id AND r.create_time_ms > %s) AS s
+"""
+
+#: Returns the ids of runs that an earlier try of ours stored, its COMMIT unknown.
+_STORED: Final = """
+SELECT i.run_uid, i.workflow_version, i.instance_id, i.run_id, i.partition, i.status
+FROM unnest(%s::uuid[]) AS u(run_uid)
+CROSS JOIN engine_partition p
+CROSS JOIN LATERAL (SELECT * FROM workflow_instance w
+                    WHERE w.partition = p.partition AND w.run_uid = u.run_uid) AS i
+"""
+
+#: Writes everything that makes the runs exist, in one statement.
+_WRITE: Final = """
+WITH r AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%s::json) AS r(
+        partition smallint, run_uid uuid, workflow_id text, instance_id bigint, status text, execution_id uuid,
+        workflow_uuid text, workflow_version bigint, definition_uid uuid, correlation_id text, initiator json,
+        params json, run_config json, request_time_ms bigint, create_time_ms bigint, end_time_ms bigint,
+        timeline json, event json)
+), counted AS (
+    UPDATE workflow SET last_instance_id = (%s::jsonb->>workflow_id)::bigint WHERE workflow_id = ANY(%s)
+), remembered AS (
+    INSERT INTO start_request (workflow_id, request_id, run_uid, create_time_ms)
+    SELECT workflow_id, workflow_uuid, run_uid, create_time_ms FROM r
+    ON CONFLICT (workflow_id, request_id)
+    DO UPDATE SET run_uid = excluded.run_uid, create_time_ms = excluded.create_time_ms
+), told AS (
+    INSERT INTO engine_inbox (partition, class, run_uid, payload)
+    SELECT partition, 2, run_uid, %s::json FROM r WHERE execution_id IS NOT NULL
+), published AS (
+    INSERT INTO event_log (partition, create_time_ms, event) SELECT partition, create_time_ms, event FROM r
+)
+INSERT INTO workflow_instance (partition, run_uid, workflow_id, instance_id, run_id, status, execution_id,
+    workflow_uuid, workflow_version, definition_uid, correlation_id, root_workflow_id, initiator, params, run_config,
+    request_time_ms, create_time_ms, end_time_ms, modify_time_ms, timeline)
+SELECT partition, run_uid, workflow_id, instance_id, 1, status, execution_id, workflow_uuid, workflow_version,
+    definition_uid, correlation_id, workflow_id, initiator, params, run_config, request_time_ms, create_time_ms,
+    end_time_ms, create_time_ms, timeline
+FROM r
+"""
+
+#: Marks the oldest queued runs as admitted, tells the engine of each, and returns their workflows and partitions.
+_DEQUEUE: Final = """
+WITH oldest AS (
+    SELECT c.partition, c.run_uid
+    FROM unnest(%s::text[], %s::integer[]) AS w(id, free)
+    CROSS JOIN LATERAL (
+        SELECT i.partition, i.run_uid FROM workflow_instance i
+        WHERE i.workflow_id = w.id AND i.end_time_ms IS NULL AND i.execution_id IS NULL AND i.scope = ''
+        ORDER BY i.instance_id, i.run_id LIMIT w.free) AS c
+), locked AS (
+    -- In the order of the key, as everybody locks instances.
+    SELECT i.partition, i.run_uid FROM oldest o
+    JOIN workflow_instance i ON i.partition = o.partition AND i.run_uid = o.run_uid
+    ORDER BY i.partition, i.run_uid FOR NO KEY UPDATE OF i
+), admitted AS (
+    UPDATE workflow_instance i
+    SET execution_id = gen_random_uuid(), row_version = i.row_version + 1, modify_time_ms = %s
+    FROM locked l
+    WHERE i.partition = l.partition AND i.run_uid = l.run_uid
+      -- Somebody may have stopped it meanwhile.
+      AND i.execution_id IS NULL AND i.end_time_ms IS NULL
+    RETURNING i.partition, i.run_uid, i.workflow_id
+), told AS (
+    INSERT INTO engine_inbox (partition, class, run_uid, payload)
+    SELECT partition, 2, run_uid, %s::json FROM admitted
+)
+SELECT workflow_id, partition FROM admitted
+"""
+
+
+class _WorkflowRow(msgspec.Struct):
+    """A locked workflow row, and what of it and its runs changes while a batch is decided."""
+
+    workflow_id: str
+    active_version: int | None
+    latest_version: int
+    last_instance_id: int
+    strategy: RunStrategy
+    signal_trigger_disabled: bool
+    time_trigger_disabled: bool
+    standing: Standing = Standing()
+    partitions: tuple[int, ...] = ()  #: Of the queued runs that were admitted on the way.
+
+    def refusal(self, request: StartRequest) -> StartOutcome | None:
+        """Return why *request* cannot be started at this moment, None if it can."""
+        trigger = request.initiator.get("type")
+        if (trigger == "SIGNAL" and self.signal_trigger_disabled) or (trigger == "TIME" and self.time_trigger_disabled):
+            return StartOutcome.TRIGGER_DISABLED
+        named = {
+            VersionName.ACTIVE: self.active_version,
+            VersionName.LATEST: self.latest_version,
+            VersionName.DEFAULT: self.active_version or self.latest_version,
+            VersionName.NUMBER: request.workflow_version,
+        }[request.version_name]
+        if named is None:
+            return StartOutcome.INACTIVE
+        return None if named == request.workflow_version else StartOutcome.VERSION_CHANGED
+
+
+async def start_runs(conn: Connection, requests: Sequence[StartRequest], *, now_ms: int) -> list[StartResult]:
+    """
+    Start *requests* in the caller's transaction and return what became of each, in their order.
+
+    Each is decided upon by itself: a refused one does not disturb its neighbours.  Whoever calls again after an
+    unknown COMMIT hands in the same ``run_uid``s and is told CREATED of the runs that exist by then.
+
+    Args:
+        conn: Inside a transaction; the rows of the workflows stay locked until its end.
+        requests: Any number, of any workflows; among equal request ids the first counts.
+        now_ms: UTC epoch milliseconds.
+    """
+    rows = await _locked(conn, {request.workflow_id for request in requests})
+    await _stand(conn, rows)
+    known = await _known(conn, requests, now_ms)
+    await _admit_waiting(conn, rows, now_ms)
+    batch = _Batch(rows, known, await partition_count(conn), now_ms)
+    results = [batch.decide(request) for request in requests]
+    if batch.documents:
+        counters = {id_: row.last_instance_id for id_, row in rows.items()}
+        document = msgspec.json.encode(batch.documents).decode()
+        await conn.execute(
+            _WRITE, (document, msgspec.json.encode(counters).decode(), list(counters), _STARTED_EVENT), prepare=True
+        )
+    results = await _with_earlier_commits(conn, results)
+    left = tuple(partition for row in rows.values() for partition in row.partitions)
+    if left and results:  # Of runs admitted although every request of their workflow was refused.
+        results[0] = msgspec.structs.replace(results[0], partitions=(*results[0].partitions, *left))
+    return results
+
+
+async def start_runs_durably(database: Database, requests: Sequence[StartRequest], *, now_ms: int) -> list[StartResult]:
+    """
+    Do as `start_runs` does in a transaction of its own, which is repeated after a deadlock.
+
+    Raises:
+        StoreUnavailable: the server is away; whether the COMMIT took effect is then unknown.
+    """
+    return await in_transaction(database, lambda conn: start_runs(conn, requests, now_ms=now_ms))
+
+
+async def dequeue(conn: Connection, workflow_ids: Collection[str], *, now_ms: int) -> tuple[int, ...]:
+    """
+    Admit the oldest queued runs of *workflow_ids* as far as their strategies allow, in the caller's transaction.
+
+    Returns:
+        The engine partitions to hint after the commit, each once.
+    """
+    rows = await _locked(conn, workflow_ids)
+    await _stand(conn, rows)
+    await _admit_waiting(conn, rows, now_ms)
+    return tuple({partition for row in rows.values() for partition in row.partitions})
+
+
+_partition_counts: dict[tuple[str, int, str], int] = {}
+
+
+async def partition_count(conn: Connection) -> int:
+    """Return the number of engine partitions of the installation; it is fixed, so it is read once for a database."""
+    database = (conn.info.host, conn.info.port, conn.info.dbname)
+    if database not in _partition_counts:
+        cursor = await conn.execute("SELECT count(*) FROM engine_partition")
+        _partition_counts[database] = (await cursor.fetchall())[0][0]
+    return _partition_counts[database]
+
+
+async def _locked(conn: Connection, workflow_ids: Iterable[str]) -> dict[str, _WorkflowRow]:
+    cursor = await conn.execute(_LOCK, (list(workflow_ids),), prepare=True)
+    return {
+        id_: _WorkflowRow(
+            workflow_id=id_,
+            active_version=active,
+            latest_version=latest,
+            last_instance_id=last,
+            strategy=RunStrategy(rule=RunStrategyRule(rule), workflow_concurrency=concurrency),
+            signal_trigger_disabled=no_signals,
+            time_trigger_disabled=no_times,
+        )
+        for id_, active, latest, last, rule, concurrency, no_signals, no_times in await cursor.fetchall()
+    }
+
+
+async def _stand(conn: Connection, rows: dict[str, _WorkflowRow]) -> None:
+    cursor = await conn.execute(_STANDING, (list(rows),), prepare=True)
+    for id_, running, queued in await cursor.fetchall():
+        rows[id_].standing = Standing(running=running, queued=queued)
+
+
+async def _known(conn: Connection, requests: Sequence[StartRequest], now_ms: int) -> dict[tuple[str, str], UUID]:
+    ids = [r.workflow_id for r in requests], [r.request_id for r in requests]
+    cursor = await conn.execute(_KNOWN, (*ids, now_ms - REQUEST_MEMORY_MS), prepare=True)
+    return {(workflow_id, request_id): run_uid for workflow_id, request_id, run_uid in await cursor.fetchall()}
+
+
+async def _admit_waiting(conn: Connection, rows: dict[str, _WorkflowRow], now_ms: int) -> None:
+    """Give free slots to those who wait, the oldest first, before anybody new is admitted."""
+    free = {
+        id_: dequeue_count(row.strategy, row.standing.running, row.strategy.workflow_concurrency)
+        for id_, row in rows.items()
+        if row.standing.queued
+    }
+    free = {id_: count for id_, count in free.items() if count}
+    if not free:
+        return
+    cursor = await conn.execute(_DEQUEUE, (list(free), list(free.values()), now_ms, _STARTED_EVENT), prepare=True)
+    for id_, partition in await cursor.fetchall():
+        row = rows[id_]
+        row.standing = row.standing.after(Admission.RUN)
+        row.partitions = (*row.partitions, partition)
+        free[id_] -= 1
+    for id_, left in free.items():
+        if left:  # Slots remain, so nobody waits any more.
+            rows[id_].standing = Standing(running=rows[id_].standing.running)
+
+
+class _Batch:
+    """Decides one request after the other and gathers the rows to write."""
+
+    def __init__(
+        self, rows: dict[str, _WorkflowRow], known: dict[tuple[str, str], UUID], partitions: int, now_ms: int
+    ) -> None:
+        self._rows = rows
+        self._known = known
+        self._partitions = partitions
+        self._now_ms = now_ms
+        self.documents: list[dict[str, Any]] = []
+
+    def decide(self, request: StartRequest) -> StartResult:
+        """Return what becomes of *request*; a run to store is added to `documents`."""
+        row = self._rows.get(request.workflow_id)
+        if row is None:
+            return _result(request, StartOutcome.NOT_FOUND)
+        earlier = self._known.get((request.workflow_id, request.request_id))
+        if earlier is not None:
+            # Its own run_uid says that an earlier try of this very request committed.
+            outcome = StartOutcome.CREATED if earlier == request.run_uid else StartOutcome.DUPLICATED
+            return msgspec.structs.replace(_result(request, outcome), run_uid=earlier)
+        refusal = row.refusal(request)
+        if refusal is not None:
+            return _result(request, refusal)
+        self._known[request.workflow_id, request.request_id] = request.run_uid
+        return self._store(row, request)
+
+    def _store(self, row: _WorkflowRow, request: StartRequest) -> StartResult:
+        admission, message = Admission.STOPPED, request.failure or ""
+        status = InstanceStatus.FAILED
+        if request.failure is None:
+            admission = admit(row.strategy, row.standing)
+            row.standing = row.standing.after(admission)
+            status = InstanceStatus.CREATED
+            if admission is Admission.STOPPED:
+                status = InstanceStatus.STOPPED
+                message = f"the run strategy {row.strategy.rule} lets only one run be unfinished, and there is one"
+        row.last_instance_id += 1
+        partition = partition_of(instance_key(request.workflow_id, row.last_instance_id), self._partitions)
+        self.documents.append(
+            _document(request, row.last_instance_id, partition, status, admission, message, self._now_ms)
+        )
+        hints, row.partitions = row.partitions, ()
+        return msgspec.structs.replace(
+            _result(request, StartOutcome.STOPPED if status is InstanceStatus.STOPPED else StartOutcome.CREATED),
+            instance_id=row.last_instance_id,
+            run_id=1,
+            message=message,
+            partitions=(*hints, partition) if admission is Admission.RUN else hints,
+        )
+
+
+def _result(request: StartRequest, outcome: StartOutcome) -> StartResult:
+    return StartResult(
+        outcome=outcome,
+        workflow_id=request.workflow_id,
+        request_id=request.request_id,
+        run_uid=request.run_uid,
+        workflow_version=request.workflow_version,
+    )
+
+
+def _document(
+    request: StartRequest,
+    instance_id: int,
+    partition: int,
+    status: InstanceStatus,
+    admission: Admission,
+    message: str,
+    now_ms: int,
+) -> dict[str, Any]:
+    """Return the row of one run, as `_WRITE` reads it."""
+    correlation_id = f"{request.workflow_id}:{instance_id}:1"
+    timeline: list[dict[str, Any]] | None = None
+    if request.failure is not None:
+        timeline = [{"type": "DETAILS", "timestamp": now_ms, "status": "BAD_REQUEST", "message": message}]
+    elif message:
+        timeline = [{"type": "LOG", "timestamp": now_ms, "level": "INFO", "message": message}]
+    return {
+        "partition": partition,
+        "run_uid": request.run_uid,
+        "workflow_id": request.workflow_id,
+        "instance_id": instance_id,
+        "status": status,
+        "execution_id": new_uid() if admission is Admission.RUN else None,
+        "workflow_uuid": request.request_id,
+        "workflow_version": request.workflow_version,
+        "definition_uid": request.definition_uid,
+        "correlation_id": correlation_id,
+        "initiator": request.initiator,
+        "params": request.params,
+        "run_config": request.run_config,
+        "request_time_ms": request.request_time_ms,
+        "create_time_ms": now_ms,
+        "end_time_ms": now_ms if status.is_terminal else None,
+        "timeline": timeline,
+        "event": {
+            "type": "WORKFLOW_INSTANCE_STATUS_CHANGE_EVENT",
+            "workflow_id": request.workflow_id,
+            "workflow_name": request.workflow_name or request.workflow_id,
+            "workflow_instance_id": instance_id,
+            "workflow_run_id": 1,
+            "workflow_uuid": request.request_id,
+            "correlation_id": correlation_id,
+            "depth": 0,
+            "tags": request.tags,
+            "new_status": status,
+            "event_time": now_ms,
+        },
+    }
+
+
+async def _with_earlier_commits(conn: Connection, results: list[StartResult]) -> list[StartResult]:
+    """Fill in the ids of runs that an earlier try of the same request stored."""
+    missing = [r.run_uid for r in results if r.outcome is StartOutcome.CREATED and not r.instance_id]
+    if not missing:
+        return results
+    cursor = await conn.execute(_STORED, (missing,))
+    stored = {row[0]: row[1:] for row in await cursor.fetchall()}
+    filled = []
+    for result in results:
+        if result.run_uid in stored and not result.instance_id:
+            version, instance_id, run_id, partition, status = stored[result.run_uid]
+            result = msgspec.structs.replace(
+                result,
+                outcome=StartOutcome.STOPPED if status == InstanceStatus.STOPPED else StartOutcome.CREATED,
+                workflow_version=version,
+                instance_id=instance_id,
+                run_id=run_id,
+                partitions=(partition,),
+            )
+        filled.append(result)
+    return filled
