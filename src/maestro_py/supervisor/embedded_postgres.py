@@ -8,7 +8,6 @@ ends the server with the thread that started it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -20,7 +19,9 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 from maestro_py.parent import die_with_parent
-from maestro_py.supervisor.errors import DataDirectoryInUse, EmbeddedPostgresFailed
+from maestro_py.supervisor.data_directory import lock, make_data_directory
+from maestro_py.supervisor.errors import EmbeddedPostgresFailed
+from maestro_py.supervisor.exits import described, ended
 from maestro_py.supervisor.postgres_binaries import account_for, find_binaries
 from maestro_py.supervisor.postgres_cluster import (
     DATABASE,
@@ -148,6 +149,11 @@ class EmbeddedPostgres:
         return f"postgresql://{USER}:{self._made.password}@/{DATABASE}?host={folder}&port={self._port}"
 
     @property
+    def password_file(self) -> Path:
+        """The file with the password, for whoever wants to look inside by another tool."""
+        return self._made.password_file
+
+    @property
     def log(self) -> Path:
         """The file that collects what the server says."""
         return self._made.log
@@ -160,9 +166,13 @@ class EmbeddedPostgres:
             DataDirectoryInUse: Another process runs a server on this data directory.
             EmbeddedPostgresFailed: It does not start; the text ends with the server's own words.
         """
-        self.begin_start()
-        while not self.is_ready():
-            time.sleep(_POLL_SECONDS)
+        try:
+            self.begin_start()
+            while not self.is_ready():
+                time.sleep(_POLL_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
         return self.url
 
     def begin_start(self) -> None:
@@ -187,7 +197,7 @@ class EmbeddedPostgres:
         if status is not None:
             said = self._said()
             if not self._may_pass(said):
-                raise EmbeddedPostgresFailed(f"PostgreSQL ended with status {status}: {said.strip()}")
+                raise EmbeddedPostgresFailed(f"PostgreSQL {described(status)}: {said.strip()}")
             if time.monotonic() > self._launched + _RETRY_SECONDS:
                 self._launch()
             return False
@@ -197,6 +207,11 @@ class EmbeddedPostgres:
         if time.monotonic() > self._began + READY_SECONDS:
             raise EmbeddedPostgresFailed(f"PostgreSQL is not ready after {READY_SECONDS:.0f} s: {self._said().strip()}")
         return False
+
+    async def ended(self) -> int:
+        """Return the status of the main process once it has ended."""
+        assert self._process is not None, "begin_start comes first"
+        return await ended(self._process)
 
     def stop(self, within_seconds: float = 30.0) -> None:
         """
@@ -253,12 +268,10 @@ class EmbeddedPostgres:
         return len(os.fsencode(self._made.socket_folder / f".s.PGSQL.{self._port}")) <= _SOCKET_PATH_LIMIT
 
     def _prepare(self) -> None:
-        root = os.geteuid() == 0
-        # Under root the server's account has to pass through; what lies inside is closed to others anyway.
-        self._data_directory.mkdir(mode=0o711 if root else 0o700, parents=True, exist_ok=True)
+        make_data_directory(self._data_directory)
         account = account_for(cluster_folder(self._data_directory) / "cluster")
         folder = place_cluster(self._data_directory, account, self._say)
-        self._lock = _locked(folder / "lock")
+        self._lock = lock(folder / "lock", f"another process ({{pid}}) runs PostgreSQL in {folder}")
         try:
             self._binaries = find_binaries(account, self._say)
             self._cluster = prepare_cluster(folder, self._binaries, account)
@@ -315,17 +328,6 @@ class EmbeddedPostgres:
             self._port = 0  # somebody took the port between our look and the server's: choose another
             return True
         return _REMAINS in said
-
-
-def _locked(path: Path) -> IO[str]:
-    """Return *path* opened and locked until it is closed or we end."""
-    stream = path.open("a+")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        stream.close()
-        raise DataDirectoryInUse(f"another process runs PostgreSQL in {path.parent}") from None
-    return stream
 
 
 def _free_port() -> int:

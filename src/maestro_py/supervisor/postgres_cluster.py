@@ -53,6 +53,11 @@ class Cluster:
         return self.folder / "cluster"
 
     @property
+    def password_file(self) -> Path:
+        """The superuser's password, readable by us alone."""
+        return self.folder / "password"
+
+    @property
     def socket_folder(self) -> Path:
         """The folder of the unix socket."""
         return self.folder / "socket"
