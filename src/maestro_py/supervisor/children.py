@@ -30,6 +30,7 @@ _LONGEST_BACKOFF_SECONDS: Final = 10.0
 _HEALTHY_AFTER_SECONDS: Final = 20.0
 _LONGEST_LINE: Final = 64 * 1024
 _LAST_WORDS_SECONDS: Final = 1.0
+_HURRIED_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ class Child:
             backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
 
     async def stop(self) -> None:
-        """Stop for good: SIGTERM, and SIGKILL after the time the spec allows, or at once after `hurry`."""
+        """Stop for good: SIGTERM, and SIGKILL after the time the spec allows, or a second after `hurry`."""
         self._stopping.set()
         process = self._process
         if process is None:
@@ -99,6 +100,8 @@ class Child:
         patience = asyncio.ensure_future(self._hurry.wait())
         end = asyncio.ensure_future(ended(process))
         await asyncio.wait({patience, end}, timeout=self.spec.stop_within_seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not end.done() and patience.done():
+            await asyncio.wait({end}, timeout=_HURRIED_SECONDS)
         if not end.done():
             if not patience.done():
                 self._say(f"{self.spec.name} did not stop in {self.spec.stop_within_seconds:g} s; it is killed")
@@ -107,7 +110,7 @@ class Child:
         patience.cancel()
 
     def hurry(self) -> None:
-        """Let `stop` wait no longer."""
+        """Let `stop` wait for a second at most."""
         self._hurry.set()
 
     async def _run_once(self) -> int:

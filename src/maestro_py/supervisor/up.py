@@ -110,7 +110,7 @@ class _Up:
             self._stop.set()
             return
         self._hurried = True
-        self._say("hurrying: what has not stopped is killed")
+        self._say("hurrying: what has not stopped in a second is killed")
         for child in self._children:
             child.hurry()
 
