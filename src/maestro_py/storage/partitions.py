@@ -14,7 +14,7 @@ from maestro_py.ports.partition_store import Survey
 from maestro_py.storage import processes
 from maestro_py.storage.connections import Database
 
-_FENCE: Final = """
+FENCE: Final = """
 SELECT e.partition
 FROM unnest(%(partitions)s::smallint[], %(epochs)s::bigint[]) AS mine (partition, epoch)
 JOIN LATERAL (
@@ -80,6 +80,12 @@ UPDATE engine_partition e SET owner = NULL FROM free WHERE e.partition = free.pa
 """
 
 
+def fence_arguments(epochs: Mapping[int, int]) -> dict[str, list[int]]:
+    """Return the arguments of `FENCE`: always in the same order; whoever takes partitions over skips what is locked."""
+    partitions = sorted(epochs)
+    return {"partitions": partitions, "epochs": [epochs[p] for p in partitions]}
+
+
 async def fence(conn: AsyncConnection[TupleRow], epochs: Mapping[int, int]) -> None:
     """
     Keep the owner of these partitions until the transaction ends: nobody takes a partition that is fenced.
@@ -94,9 +100,7 @@ async def fence(conn: AsyncConnection[TupleRow], epochs: Mapping[int, int]) -> N
         Fenced: another engine owns one of them now, or none does; the text names them.
         psycopg.errors.LockNotAvailable: somebody is changing the owner of one of them.
     """
-    # Always in the same order; an engine that takes partitions over skips what is locked.
-    partitions = sorted(epochs)
-    cursor = await conn.execute(_FENCE, {"partitions": partitions, "epochs": [epochs[p] for p in partitions]})
+    cursor = await conn.execute(FENCE, fence_arguments(epochs))
     missing = set(epochs).difference(row[0] for row in await cursor.fetchall())
     if missing:
         raise Fenced(f"no longer the owner of partition {', '.join(map(str, sorted(missing)))}")
