@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     database_url: str = ""  #: postgresql://user:password@host:port/database
     transport: Literal["postgres", "kafka"] = "postgres"
     kafka: str = ""  #: Bootstrap servers, host:port[,host:port]
+    #: For tests: makes the transport lose, double and delay hints, as seed=1,drop=0.3,double=0.2,delay_ms=50.
+    transport_faults: str = ""
 
     #: Engine: an engine whose beat is older than this is dead, and its partitions move.
     engine_lease_ms: int = Field(default=6_000, ge=1_000)
