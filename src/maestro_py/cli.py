@@ -1,0 +1,354 @@
+"""
+The command ``maestro``: the processes of the service, and a small client of its API.
+
+The server commands read their settings from MAESTRO_… and from the options, which win.  What they run is imported
+when it is needed, so that the client commands start quickly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import ipaddress
+import os
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from maestro_py import cli_render as render
+from maestro_py.cli_values import run_param, signal_param, split_pairs
+from maestro_py.client import DEFAULT_URL, MaestroClient, elements
+from maestro_py.model.errors import MaestroError
+from maestro_py.parent import PARENT_FD, watch_parent
+
+if TYPE_CHECKING:
+    from maestro_py.settings import Settings
+
+#: The status of wrong usage; `maestro up` does not start a child again that ends with it.
+_MISCONFIGURED: Final = 2
+_POLL_SECONDS: Final = 0.5
+_ENDED: Final = {"SUCCEEDED", "FAILED", "STOPPED", "TIMED_OUT"}
+
+
+class _Commands(typer.core.TyperGroup):
+    """Says our errors in a sentence instead of a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer's context is click's
+        """Run the command."""
+        from maestro_py.settings import SettingsInvalid
+
+        try:
+            return super().invoke(ctx)
+        except MaestroError as error:
+            typer.secho(f"maestro: {error}", err=True, fg="red")
+            raise typer.Exit(_MISCONFIGURED if isinstance(error, SettingsInvalid) else 1) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="maestro-py: a horizontally scaled workflow orchestration service.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+db = typer.Typer(help="The schema of the database.", no_args_is_help=True)
+dead_letter = typer.Typer(help="Events that the engine could not apply.", no_args_is_help=True)
+app.add_typer(db, name="db")
+app.add_typer(dead_letter, name="dead-letter")
+
+Host = Annotated[
+    str | None, typer.Option(envvar="MAESTRO_HOST", help="Address to bind; anything but this machine is said loudly.")
+]
+Port = Annotated[int | None, typer.Option(envvar="MAESTRO_PORT", help="Port of the API; 0 chooses a free one.")]
+Slots = Annotated[int | None, typer.Option(help="Step attempts that a worker runs at a time.")]
+Config = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Maps step types and images to local backends.")
+]
+Code = Annotated[
+    Path | None, typer.Option(exists=True, file_okay=False, help="Directory with the modules of Python steps.")
+]
+Url = Annotated[str, typer.Option(envvar="MAESTRO_URL", help="The server.")]
+User = Annotated[str | None, typer.Option(envvar="MAESTRO_USER", help="Who acts; otherwise the login name.")]
+DatabaseUrl = Annotated[
+    str, typer.Option(envvar="MAESTRO_DATABASE_URL", help="postgresql://user:password@host:port/database")
+]
+
+
+@app.command()
+def up(
+    port: Port = 8080,
+    host: Host = "127.0.0.1",
+    data_dir: Annotated[
+        Path, typer.Option(envvar="MAESTRO_DATA_DIR", help="Where the embedded PostgreSQL keeps its data.")
+    ] = Path("~/.maestro"),
+    engines: Annotated[int, typer.Option(min=1, help="Engine processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    slots: Slots = None,
+    config: Config = None,
+    code: Code = None,
+) -> None:
+    """Run everything on this machine: PostgreSQL, engines, workers, signal service and API."""
+    from maestro_py.storage import migrate
+    from maestro_py.supervisor.up import UpOptions, run_up
+
+    assert host is not None
+    assert port is not None
+    _warn_unless_loopback(host)
+    options = UpOptions(
+        data_directory=data_dir.expanduser().absolute(),
+        migrate=migrate.upgrade,
+        database_url=os.environ.get("MAESTRO_DATABASE_URL") or None,
+        host=host,
+        port=port,
+        engines=engines,
+        workers=workers,
+        slots=slots,
+        config=config.absolute() if config else None,
+        code=code.absolute() if code else None,
+        environ=os.environ,
+    )
+    asyncio.run(run_up(options))
+
+
+@app.command()
+def engine() -> None:
+    """Run an engine: the state machine of the instances in its partitions."""
+    settings = _settings()
+    from maestro_py import bootstrap
+
+    bootstrap.run_engine(settings)
+
+
+@app.command()
+def api(host: Host = None, port: Port = None) -> None:
+    """Run the REST API."""
+    settings = _settings(host=host, port=port)
+    from maestro_py import bootstrap
+
+    if PARENT_FD not in os.environ:  # else `maestro up` has said it
+        _warn_unless_loopback(settings.host)
+    bootstrap.run_api(settings)
+
+
+@app.command()
+def worker(
+    queues: Annotated[str | None, typer.Option(help="Comma-separated names of the queues to serve.")] = None,
+    slots: Slots = None,
+    config: Config = None,
+    code: Code = None,
+) -> None:
+    """Run a worker: it claims steps, runs them and reports."""
+    settings = _settings(queues=queues, slots=slots, config=config, code=code)
+    from maestro_py import bootstrap
+
+    bootstrap.run_worker(settings)
+
+
+@app.command()
+def signal() -> None:
+    """Run a signal service: it matches signals with what waits for them."""
+    settings = _settings()
+    from maestro_py import bootstrap
+
+    bootstrap.run_signal(settings)
+
+
+@db.command("upgrade")
+def db_upgrade(
+    database_url: DatabaseUrl, revision: Annotated[str, typer.Argument(help="Or a revision.")] = "head"
+) -> None:
+    """Bring the schema up to the newest revision."""
+    from maestro_py.storage import migrate
+
+    migrate.upgrade(database_url, revision)
+    typer.echo(f"the database is at revision {migrate.current(database_url)}")
+
+
+@db.command("downgrade")
+def db_downgrade(
+    database_url: DatabaseUrl, revision: Annotated[str, typer.Argument(help="A revision, or base: nothing left.")]
+) -> None:
+    """Bring the schema down to a revision; what newer revisions store is lost."""
+    from maestro_py.storage import migrate
+
+    migrate.downgrade(database_url, revision)
+    typer.echo(f"the database is at revision {migrate.current(database_url) or 'none'}")
+
+
+@app.command()
+def push(
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="The definition: JSON, with comments if you like.")],
+    url: Url = DEFAULT_URL,
+    user: User = None,
+) -> None:
+    """Store a workflow definition as a new version."""
+    yaml = file.name.endswith((".yaml", ".yml"))
+    with _client(url, user) as client:
+        pushed = client.push(file.read(), "application/yaml" if yaml else "application/json")
+    definition = pushed["workflow_definition"]
+    metadata = definition["metadata"]
+    active = "active" if definition.get("is_active") else "not active"
+    typer.echo(f"{metadata['workflow_id']} version {metadata['workflow_version_id']} ({active})")
+
+
+@app.command()
+def start(
+    workflow: str,
+    params: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A workflow parameter.")
+    ] = None,
+    version: Annotated[str, typer.Option(help="A number, active, latest, or default.")] = "default",
+    request_id: Annotated[
+        uuid.UUID | None, typer.Option(help="The same one starts nothing a second time; else a fresh one.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it ends; the status is 1 unless it succeeds.")] = False,
+    url: Url = DEFAULT_URL,
+    user: User = None,
+) -> None:
+    """Start an instance of a workflow."""
+    texts = split_pairs(params or ())
+    name = user or getpass.getuser()
+    with _client(url, name) as client:
+        declared: dict[str, Any] = {}
+        if texts:
+            declared = client.definition(workflow, version).get("workflow", {}).get("params") or {}
+        run_params = {key: run_param(key, text, declared.get(key)) for key, text in texts.items()}
+        started = client.start(workflow, version, run_params, str(request_id or uuid.uuid4()), name)
+        instance = started.get("workflow_instance_id")
+        typer.echo(f"{workflow} instance {instance}: {started['status']}" if instance else started["status"])
+        if wait and instance:
+            _wait_for(client, workflow, int(instance))
+
+
+@app.command()
+def status(
+    workflow: Annotated[str | None, typer.Argument(help="Without it: all workflows.")] = None,
+    instance: Annotated[int | None, typer.Argument(help="Without it: the newest instances.")] = None,
+    url: Url = DEFAULT_URL,
+    user: User = None,
+) -> None:
+    """Show workflows with their latest runs, the instances of one, or the steps of an instance."""
+    console = Console(soft_wrap=False)
+    with _client(url, user) as client:
+        if workflow is None:
+            console.print(render.workflows_table(elements(client.workflows())))
+        elif instance is None:
+            console.print(render.instances_table(elements(client.instances(workflow))))
+        else:
+            run = client.run(workflow, instance)
+            console.print(f"[bold]{workflow}[/bold] instance {render.run_name(run)}:", end=" ", highlight=False)
+            console.print(render.status_text(run.get("status")), f"{render.took(run)}", highlight=False)
+            console.print(render.steps_table(client.steps(workflow, instance)))
+
+
+@app.command()
+def announce(
+    name: str,
+    params: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="The same one is refused a second time; else a fresh one.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    user: User = None,
+) -> None:
+    """Announce a signal."""
+    values = {key: signal_param(text) for key, text in split_pairs(params or ()).items()}
+    with _client(url, user) as client:
+        announced = client.announce(name, values, request_id or str(uuid.uuid4()))
+    typer.echo(f"{name} number {announced.get('seq_id')}")
+
+
+@app.command()
+def logs(
+    workflow: str,
+    instance: int,
+    step: str,
+    attempt: Annotated[str, typer.Option(help="A number, or latest.")] = "latest",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the step ends.")] = False,
+    url: Url = DEFAULT_URL,
+    user: User = None,
+) -> None:
+    """Show what a step printed."""
+    with _client(url, user) as client:
+        number = str(client.attempt(workflow, instance, step, attempt)["step_attempt_id"])
+        after = 0
+        while True:
+            state = client.attempt(workflow, instance, step, number).get("runtime_state") or {}
+            # In this order: what was written before the step ended is in the chunks that we ask for after.
+            while chunks := client.log(workflow, instance, step, number, after=after).get("chunks"):
+                for chunk in chunks:
+                    sys.stdout.write(chunk["text"])
+                    after = chunk["seq"]
+            sys.stdout.flush()
+            if not follow or state.get("end_time"):
+                return
+            time.sleep(_POLL_SECONDS)
+
+
+@dead_letter.command("list")
+def dead_letter_list(url: Url = DEFAULT_URL, user: User = None) -> None:
+    """List them, the oldest first."""
+    with _client(url, user) as client:
+        letters = client.dead_letters()
+    if letters:
+        Console().print(render.dead_letters_table(letters))
+    else:
+        typer.echo("there are none")
+
+
+@dead_letter.command("retry")
+def dead_letter_retry(
+    dead_letter_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Without it: all of them.")] = None,
+    url: Url = DEFAULT_URL,
+    user: User = None,
+) -> None:
+    """Put one, and what waits behind it, back to the engine."""
+    with _client(url, user) as client:
+        ids = [dead_letter_id] if dead_letter_id is not None else [letter["id"] for letter in client.dead_letters()]
+        for number in ids:
+            client.retry_dead_letter(number)
+            typer.echo(f"{number} is put back")
+
+
+def _client(url: str, user: str | None) -> MaestroClient:
+    return MaestroClient(url, user or getpass.getuser())
+
+
+def _settings(**options: object) -> Settings:
+    """Return the settings of a server process, which from now on ends with its parent."""
+    from maestro_py.settings import Settings
+
+    watch_parent(os.environ)
+    return Settings.from_environment(**{name: value for name, value in options.items() if value is not None})
+
+
+def _wait_for(client: MaestroClient, workflow: str, instance: int) -> None:
+    seen = None
+    while (now := client.run(workflow, instance).get("status")) not in _ENDED:
+        if now != seen:
+            typer.echo(now)
+            seen = now
+        time.sleep(_POLL_SECONDS)
+    typer.echo(now)
+    if now != "SUCCEEDED":
+        raise typer.Exit(1)
+
+
+def _warn_unless_loopback(host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        typer.secho(
+            f"WARNING: the API listens on {host} and authentication is off:"
+            " whoever reaches the port can run programs on the workers.",
+            err=True,
+            fg="red",
+            bold=True,
+        )

@@ -1,0 +1,160 @@
+"""Tables and lines that the command line shows.  Values in, something to print out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+Json = Mapping[str, Any]
+
+_GOOD: Final = {"SUCCEEDED", "SKIPPED", "COMPLETED_WITH_ERROR"}
+_BAD: Final = {
+    "FAILED",
+    "TIMED_OUT",
+    "STOPPED",
+    "FATALLY_FAILED",
+    "INTERNALLY_FAILED",
+    "USER_FAILED",
+    "PLATFORM_FAILED",
+    "TIMEOUT_FAILED",
+}
+_QUIET: Final = {"CREATED", "NOT_CREATED", "DISABLED", "UNSATISFIED"}
+
+
+def status_text(status: str | None) -> Text:
+    """Return *status* in the colour of its meaning."""
+    if not status:
+        return Text("-", style="dim")
+    style = "green" if status in _GOOD else "bold red" if status in _BAD else "dim" if status in _QUIET else "yellow"
+    return Text(status, style=style)
+
+
+def workflows_table(workflows: Iterable[Json]) -> Table:
+    """Return one row for each workflow: its versions and its latest run."""
+    table = _table("workflow", "version", "active", "latest run", "status", "started", "took")
+    for workflow in workflows:
+        run = workflow.get("latest_run") or workflow.get("latest_instance") or {}
+        table.add_row(
+            str(workflow.get("workflow_id", "")),
+            _number(workflow.get("latest_version_id")),
+            _number(workflow.get("active_version_id")),
+            run_name(run),
+            status_text(run.get("status")),
+            moment(run.get("start_time") or run.get("create_time")),
+            took(run),
+        )
+    return table
+
+
+def instances_table(instances: Iterable[Json]) -> Table:
+    """Return one row for each instance of one workflow."""
+    table = _table("instance", "version", "status", "initiator", "started", "took")
+    for instance in instances:
+        initiator = instance.get("initiator") or {}
+        table.add_row(
+            run_name(instance),
+            _number(instance.get("workflow_version_id")),
+            status_text(instance.get("status")),
+            str(initiator.get("type", "-")),
+            moment(instance.get("start_time") or instance.get("create_time")),
+            took(instance),
+        )
+    return table
+
+
+def steps_table(steps: Iterable[Json]) -> Table:
+    """Return one row for each step of one run."""
+    table = _table("step", "type", "status", "attempt", "started", "took", "detail")
+    for step in steps:
+        state = step.get("runtime_state") or {}
+        table.add_row(
+            str(step.get("step_id", "")),
+            step_type(step),
+            status_text(state.get("status")),
+            _number(step.get("step_attempt_id")),
+            moment(state.get("start_time") or state.get("create_time")),
+            took(state),
+            Text(step_detail(step), overflow="fold"),
+        )
+    return table
+
+
+def dead_letters_table(letters: Iterable[Json]) -> Table:
+    """Return one row for each event that could not be applied."""
+    table = _table("id", "workflow", "instance", "since", "reason")
+    for letter in letters:
+        table.add_row(
+            _number(letter.get("id")),
+            str(letter.get("workflow_id") or "-"),
+            _number(letter.get("workflow_instance_id")),
+            moment(letter.get("create_time")),
+            Text(str(letter.get("reason", "")), overflow="fold"),
+        )
+    return table
+
+
+def run_name(run: Json) -> str:
+    """Return the instance number of *run*, with the run behind it if it was restarted."""
+    instance, number = run.get("workflow_instance_id"), run.get("workflow_run_id")
+    if instance is None:
+        return "-"
+    return f"{instance}" if number in (None, 1) else f"{instance} (run {number})"
+
+
+def step_type(step: Json) -> str:
+    """Return the type of *step*; the definition says it, the composite ones by the word that wraps them."""
+    definition = step.get("definition") or {}
+    kind, inner = next(iter(definition.items()), ("", {}))
+    if len(definition) == 1 and isinstance(inner, Mapping):
+        return str(inner.get("type", kind)) if kind == "step" else str(kind)
+    return str(definition.get("type", "-"))
+
+
+def step_detail(step: Json) -> str:
+    """Return how far a foreach is, else the newest line of the step's timeline."""
+    foreach = (step.get("artifacts") or {}).get("maestro_foreach")
+    if foreach:
+        stats = (foreach.get("foreach_overview") or {}).get("stats") or {}
+        ended = sum(count for status, count in stats.items() if status in _GOOD | _BAD)
+        return f"{ended} of {foreach.get('total_loop_count', '?')} iterations"
+    for event in reversed(step.get("timeline") or ()):
+        message = event.get("message")
+        if message:
+            return str(message)
+    return ""
+
+
+def moment(epoch_ms: int | None) -> str:
+    """Return *epoch_ms* in the local time zone, to the second."""
+    if not epoch_ms:
+        return "-"
+    return datetime.fromtimestamp(epoch_ms / 1000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def took(times: Json) -> str:
+    """Return how long something ran, or has run so far."""
+    start = times.get("start_time")
+    if not start:
+        return "-"
+    end = times.get("end_time") or datetime.now(tz=UTC).timestamp() * 1000
+    seconds = max(0.0, (end - start) / 1000)
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _number(value: object) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,75 @@
+"""What the tables of the command line say."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from rich.table import Table
+
+from maestro_py import cli_render as render
+
+
+def _text(table: Table) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200, color_system=None).print(table)
+    return out.getvalue()
+
+
+def _rows(table: Table) -> list[list[str]]:
+    return [line.split() for line in _text(table).splitlines()[1:]]
+
+
+def test_a_workflow_without_a_run_has_a_row_too() -> None:
+    table = render.workflows_table([{"workflow_id": "hello", "latest_version_id": 2}])
+
+    assert [["hello", "2", "-", "-", "-", "-", "-"]] == _rows(table)
+
+
+def test_a_restarted_instance_shows_its_run() -> None:
+    assert ["4", "4 (run 2)", "-"] == [
+        render.run_name({"workflow_instance_id": 4, "workflow_run_id": 1}),
+        render.run_name({"workflow_instance_id": 4, "workflow_run_id": 2}),
+        render.run_name({}),
+    ]
+
+
+def test_a_foreach_shows_how_far_it_is() -> None:
+    """Only iterations that ended count; those that run are not done."""
+    overview = {"stats": {"SUCCEEDED": 5, "FAILED": 1, "IN_PROGRESS": 3}}
+    step = {"artifacts": {"maestro_foreach": {"total_loop_count": 40, "foreach_overview": overview}}}
+
+    assert "6 of 40 iterations" == render.step_detail(step)
+
+
+def test_any_other_step_shows_its_newest_message() -> None:
+    timeline = [{"message": "old"}, {"type": "STATUS", "status": "RUNNING"}, {"message": "new"}, {}]
+
+    assert "new" == render.step_detail({"timeline": timeline})
+
+
+def test_the_type_of_a_step_is_found_in_its_definition() -> None:
+    assert ["python", "foreach", "-"] == [
+        render.step_type({"definition": {"step": {"id": "a", "type": "python"}}}),
+        render.step_type({"definition": {"foreach": {"id": "a", "steps": []}}}),
+        render.step_type({}),
+    ]
+
+
+def test_times_are_short() -> None:
+    assert ["-", "1.5 s", "2 min 05 s", "3 h 00 min"] == [
+        render.took(times)
+        for times in (
+            {},
+            {"start_time": 1_000, "end_time": 2_500},
+            {"start_time": 1_000, "end_time": 126_000},
+            {"start_time": 1_000, "end_time": 1_000 + 3 * 3_600_000},
+        )
+    ]
+
+
+def test_a_message_is_no_markup() -> None:
+    """A step may print anything; brackets in it are not colours."""
+    table = render.steps_table([{"step_id": "a", "timeline": [{"message": "[bold]no[/bold]"}]}])
+
+    assert "[bold]no[/bold]" in _text(table)
