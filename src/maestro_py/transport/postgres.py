@@ -226,4 +226,8 @@ class PostgresTransport:
 
 
 def _fits(address: Address) -> bool:
-    return "\n" not in address.key and len(address.key.encode()) <= PAYLOAD_LIMIT_BYTES
+    try:
+        size = len(address.key.encode())
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    return size <= PAYLOAD_LIMIT_BYTES and "\n" not in address.key and "\0" not in address.key

@@ -1,0 +1,266 @@
+"""
+What every transport of hints keeps, whatever it stands on.
+
+A hint may be lost only where the port says so, so these tests first wait until the subscription is known to hear.
+An implementation is one entry of `IMPLEMENTATIONS`: how to build the transport of one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AsyncExitStack
+from typing import Final
+from uuid import uuid4
+
+import pytest
+
+from maestro_py.model.statuses import ProcessKind
+from maestro_py.ports.transport import Address, HintKind, Subscription, Transport
+from maestro_py.storage.connections import application_name
+from maestro_py.storage.notifications import PostgresNotifications
+from maestro_py.testing.waiting import wait_until_async
+from maestro_py.transport.faulty import Faults, FaultyTransport
+from maestro_py.transport.postgres import PostgresTransport
+
+SIGNALS: Final = Address(HintKind.SIGNALS, "")
+#: Nobody is at home here.
+NOWHERE: Final = "postgresql://nobody@127.0.0.1:1/nothing"
+
+#: Builds the transport of one process; *away*: its broker cannot be reached.
+Build = Callable[[pytest.FixtureRequest, bool], Transport]
+
+
+def _postgres(request: pytest.FixtureRequest, away: bool) -> Transport:
+    url = NOWHERE if away else request.getfixturevalue("database_url")
+    return PostgresTransport(PostgresNotifications(url, application_name(ProcessKind.API, uuid4())))
+
+
+def _postgres_at_its_worst(request: pytest.FixtureRequest, away: bool) -> Transport:
+    return FaultyTransport(_postgres(request, away), Faults(seed=7, double=0.5, delay_ms=20))
+
+
+IMPLEMENTATIONS: Final[dict[str, Build]] = {
+    "postgres": _postgres,
+    "postgres-doubled-late-reordered": _postgres_at_its_worst,
+}
+
+
+class Processes:
+    """Makes the transports of as many processes as a test needs, and closes them at its end."""
+
+    def __init__(self, build: Build, request: pytest.FixtureRequest, stack: AsyncExitStack) -> None:
+        self._build = build
+        self._request = request
+        self._stack = stack
+
+    async def another(self, *, away: bool = False) -> Transport:
+        transport = self._build(self._request, away)
+        await transport.open()
+        self._stack.push_async_callback(transport.close)
+        return transport
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+async def processes(request: pytest.FixtureRequest) -> AsyncIterator[Processes]:
+    async with AsyncExitStack() as stack:
+        yield Processes(IMPLEMENTATIONS[request.param], request, stack)
+
+
+class Ear:
+    """A subscription that remembers what it heard."""
+
+    def __init__(self, transport: Transport, *addresses: Address) -> None:
+        self.heard: set[Address] = set()
+        self.calls = 0
+        self.subscription: Subscription = transport.subscribe(addresses, self._on_hint)
+
+    def _on_hint(self, addresses: Collection[Address]) -> None:
+        self.heard.update(addresses)
+        self.calls += 1
+
+    async def hears(self, *addresses: Address) -> None:
+        await wait_until_async(lambda: self.heard.issuperset(addresses), seen=lambda: self.heard)
+
+    async def hears_from(self, sender: Transport, *addresses: Address) -> None:
+        """Return once the subscription is known to work: hints sent before it listens may be lost."""
+
+        def told() -> bool:
+            sender.send(addresses)
+            return self.heard.issuperset(addresses)
+
+        await wait_until_async(told, seen=lambda: self.heard)
+        self.heard.clear()
+
+
+def partition(number: int) -> Address:
+    return Address(HintKind.ENGINE, str(number))
+
+
+async def test_every_engine_hears_of_its_partitions(processes: Processes) -> None:
+    sender, one, two = await processes.another(), await processes.another(), await processes.another()
+    ear_one, ear_two = Ear(one, partition(0), partition(1)), Ear(two, partition(2))
+    await ear_one.hears_from(sender, partition(0), partition(1))
+    await ear_two.hears_from(sender, partition(2))
+
+    sender.send([partition(0), partition(1), partition(2)])
+
+    await ear_one.hears(partition(0), partition(1))
+    await ear_two.hears(partition(2))
+    assert partition(2) not in ear_one.heard
+
+
+@pytest.mark.parametrize("address", [SIGNALS, Address(HintKind.WORKER, str(uuid4())), partition(63)])
+async def test_each_subscribed_process_hears_of_what_is_no_step(processes: Processes, address: Address) -> None:
+    sender, one, two = await processes.another(), await processes.another(), await processes.another()
+    ears = [Ear(one, address), Ear(two, address)]
+    for ear in ears:
+        await ear.hears_from(sender, address)
+
+    sender.send([address])
+
+    for ear in ears:
+        await ear.hears(address)
+
+
+async def test_some_worker_of_a_queue_hears_of_each_step(processes: Processes) -> None:
+    sender, one, two = await processes.another(), await processes.another(), await processes.another()
+    queue = Address(HintKind.STEPS, "gpu")
+    ears = [Ear(one, queue), Ear(two, queue)]
+    await ears[0].hears_from(sender, queue)
+
+    for _ in range(5):
+        for ear in ears:
+            ear.heard.clear()
+        sender.send([queue])
+        await wait_until_async(lambda: any(ear.heard for ear in ears))
+
+
+async def test_a_process_hears_what_it_tells_itself(processes: Processes) -> None:
+    transport = await processes.another()
+    ear = Ear(transport, partition(5))
+
+    transport.send([partition(5)])
+
+    await ear.hears(partition(5))
+
+
+async def test_two_subscriptions_of_one_process_both_hear(processes: Processes) -> None:
+    sender, receiver = await processes.another(), await processes.another()
+    ears = [Ear(receiver, SIGNALS), Ear(receiver, SIGNALS, partition(1))]
+    for ear in ears:
+        await ear.hears_from(sender, SIGNALS)
+
+    sender.send([SIGNALS])
+
+    for ear in ears:
+        await ear.hears(SIGNALS)
+
+
+async def test_an_updated_subscription_hears_the_new_addresses_and_none_of_the_old(processes: Processes) -> None:
+    sender, receiver = await processes.another(), await processes.another()
+    ear = Ear(receiver, partition(1))
+    await ear.hears_from(sender, partition(1))
+
+    ear.subscription.update([partition(2)])
+    await ear.hears_from(sender, partition(2))
+    sender.send([partition(1)])
+    sender.send([partition(2)])
+
+    await ear.hears(partition(2))
+    assert {partition(2)} == ear.heard
+
+
+async def test_a_subscription_may_begin_empty_and_turn_to_another_kind(processes: Processes) -> None:
+    sender, receiver = await processes.another(), await processes.another()
+    ear = Ear(receiver)
+
+    ear.subscription.update([SIGNALS])
+    await ear.hears_from(sender, SIGNALS)
+    ear.subscription.update([partition(9)])
+
+    await ear.hears_from(sender, partition(9))
+
+
+async def test_a_closed_subscription_hears_nothing(processes: Processes) -> None:
+    sender, receiver = await processes.another(), await processes.another()
+    closed, other = Ear(receiver, SIGNALS), Ear(receiver, SIGNALS)
+    await closed.hears_from(sender, SIGNALS)
+    await other.hears_from(sender, SIGNALS)
+
+    await closed.subscription.close()
+    closed.heard.clear()
+    sender.send([SIGNALS])
+
+    await other.hears(SIGNALS)
+    assert not closed.heard
+
+
+async def test_a_thousand_hints_at_once_are_all_heard(processes: Processes) -> None:
+    """Keys are what users call their queues: any script, any length."""
+    sender, receiver = await processes.another(), await processes.another()
+    queues = {Address(HintKind.STEPS, f"очередь-{number}-{'x' * 200}") for number in range(1_000)}
+    ear = Ear(receiver, *queues)
+    await ear.hears_from(sender, next(iter(queues)))
+
+    sender.send(queues)
+
+    await ear.hears(*queues)
+
+
+async def test_the_same_hint_a_thousand_times_is_few_calls(processes: Processes) -> None:
+    sender, receiver = await processes.another(), await processes.another()
+    ear = Ear(receiver, SIGNALS)
+    await ear.hears_from(sender, SIGNALS)
+    before = ear.calls
+
+    for _ in range(1_000):
+        sender.send([SIGNALS])
+
+    await ear.hears(SIGNALS)
+    assert ear.calls - before < 500
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "nul\0", "half \ud800", "x" * 10_000])
+async def test_a_key_that_cannot_be_sent_is_dropped_alone(processes: Processes, key: str) -> None:
+    """No key may block or break the hints that come after it."""
+    sender, receiver = await processes.another(), await processes.another()
+    ear = Ear(receiver, SIGNALS)
+    await ear.hears_from(sender, SIGNALS)
+
+    sender.send([Address(HintKind.STEPS, key)])
+    sender.send([SIGNALS])
+
+    await ear.hears(SIGNALS)
+
+
+async def test_a_receiver_that_fails_loses_nothing_for_others_or_later(processes: Processes) -> None:
+    sender, receiver = await processes.another(), await processes.another()
+    called = asyncio.Event()
+
+    def fail(_: Collection[Address]) -> None:
+        called.set()
+        raise RuntimeError("a bug of ours")
+
+    receiver.subscribe([SIGNALS], fail)
+    ear = Ear(receiver, SIGNALS)
+    await ear.hears_from(sender, SIGNALS)
+    await called.wait()
+
+    sender.send([SIGNALS])
+
+    await ear.hears(SIGNALS)
+
+
+async def test_a_broker_that_is_away_stops_nobody(processes: Processes) -> None:
+    began = time.monotonic()
+    transport = await processes.another(away=True)
+    Ear(transport, SIGNALS)
+
+    for number in range(20_000):
+        transport.send([Address(HintKind.STEPS, str(number)), SIGNALS])
+    await transport.close()
+
+    assert time.monotonic() - began < 5
+    assert transport.hints_dropped > 0
