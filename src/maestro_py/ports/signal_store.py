@@ -64,6 +64,7 @@ class ActiveVersion(NamedTuple):
 
     workflow_version: int
     definition_uid: UUID
+    owner: str | None  #: As the workflow's properties say.
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):

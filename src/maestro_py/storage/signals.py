@@ -40,7 +40,8 @@ WITH asked AS MATERIALIZED (
     -- Of equal ones in the batch the first counts.
     SELECT DISTINCT ON (a.name, a.instance_id) a.*
     FROM asked a
-    WHERE NOT EXISTS (SELECT FROM signal_instance s WHERE s.name = a.name AND s.instance_id = a.instance_id)
+    -- No NOT EXISTS: without statistics the planner would read the whole table for it.
+    WHERE (SELECT s.seq_id FROM signal_instance s WHERE s.name = a.name AND s.instance_id = a.instance_id) IS NULL
     ORDER BY a.name, a.instance_id, a.position
 ), numbered AS MATERIALIZED (
     SELECT f.*, (SELECT n.last_seq FROM signal_name n WHERE n.name = f.name)
