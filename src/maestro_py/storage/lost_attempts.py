@@ -36,8 +36,11 @@ _LOCK_FOUND: Final = """
         SELECT s.partition, s.run_uid, s.step_id, s.attempt, s.worker,
                s.attachable AND s.external_handle IS NOT NULL AS again
         FROM step_attempt s
-        WHERE s.partition = f.partition AND s.run_uid = f.run_uid AND s.step_id = f.step_id AND s.attempt = f.attempt
-            AND s.token = f.token AND s.dispatch = 'CLAIMED'
+        -- By the partition as fenced: first the fence, then the attempt.
+        WHERE s.partition = fenced.partition AND s.run_uid = f.run_uid AND s.step_id = f.step_id
+            AND s.attempt = f.attempt
+            -- coalesce: so that no partial index of claimed attempts looks better than the primary key.
+            AND s.token = f.token AND coalesce(s.dispatch, '') = 'CLAIMED'
         -- SKIP LOCKED: a report, a cancellation or another verdict is on its way; exactly one of us wins the row.
         FOR NO KEY UPDATE SKIP LOCKED
     ) a
@@ -154,7 +157,7 @@ async def lose_attempts(
     next claim raises its token.  Any other is LOST, and its run is told so in the same statement.
 
     Args:
-        conn: In autocommit mode, so that the statement is a transaction of its own.
+        conn: A hot one in autocommit mode, so that the statement is a transaction of its own.
         fence: (partition, epoch) pairs that the engine owns; what it no longer owns is passed over.
         beaten_ms: For how long the engine itself has beaten without a gap; longer leases it does not judge.
         limit: Attempts at most.
@@ -170,7 +173,7 @@ async def cancel_overdue_attempts(
     Ask for the cancellation of claimed attempts whose deadline has passed, and tell their runs, once each.
 
     Args:
-        conn: In autocommit mode, so that the statement is a transaction of its own.
+        conn: A hot one in autocommit mode, so that the statement is a transaction of its own.
         fence: (partition, epoch) pairs that the engine owns; what it no longer owns is passed over.
         limit: Attempts at most.
     """

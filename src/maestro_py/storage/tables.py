@@ -304,7 +304,13 @@ step_attempt = Table(
     Index("ix_step_attempt_queued", "queue", "queued_at", postgresql_where=text("dispatch = 'QUEUED'")),
     Index("ix_step_attempt_ready", "partition", postgresql_where=text("dispatch = 'READY'")),
     Index("ix_step_attempt_claimed", "worker", postgresql_where=text("dispatch = 'CLAIMED'")),
-    Index("ix_step_attempt_deadline", "partition", "deadline_at", postgresql_where=text("dispatch = 'CLAIMED'")),
+    Index(
+        "ix_step_attempt_deadline",
+        "partition",
+        "deadline_at",
+        # deadline_at too, so that it never looks like a way to find attempts by their worker.
+        postgresql_where=text("dispatch = 'CLAIMED' AND deadline_at IS NOT NULL"),
+    ),
     postgresql_with=_HOT,
 )
 
