@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -185,3 +186,14 @@ def _move_wheel_into(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             shutil.copytree(package.parent / folder, home / folder, symlinks=True)
     moved = util.spec_from_file_location(package.name, home / package.name / "__init__.py")
     monkeypatch.setattr(util, "find_spec", lambda _name: moved)
+
+
+def test_a_user_without_a_name_is_told_what_to_do(data_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers run under numbers that no password file knows, and initdb refuses those."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(EmbeddedPostgresFailed, match="add a line for it to /etc/passwd"):
+        EmbeddedPostgres(data_directory).start()

@@ -9,6 +9,7 @@ not, and they are copied.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import stat
 import tempfile
@@ -23,8 +24,8 @@ from maestro_py.supervisor.errors import EmbeddedPostgresFailed
 #: The release that the wheel brings and that data directories are made with.
 MAJOR_VERSION: Final = "18"
 
-#: The account "nobody" of every Linux; it needs no entry in the password file.
-NOBODY: Final = 65534
+#: The account without privileges that every system has.
+NOBODY: Final = "nobody"
 
 #: Where root puts a copy that every account can enter.
 CACHE: Final = Path("/var/cache/maestro-py")
@@ -64,6 +65,9 @@ def account_for(cluster: Path) -> Account | None:
     Return the account to run PostgreSQL as; None means as ourselves, which is so unless we are root.
 
     Data that exists belongs to the account that made it, which goes on running it.
+
+    Raises:
+        EmbeddedPostgresFailed: There is no account that could.
     """
     if os.geteuid() != 0:
         return None
@@ -71,7 +75,14 @@ def account_for(cluster: Path) -> Account | None:
         owner = cluster.stat()
         if owner.st_uid != 0:
             return Account(uid=owner.st_uid, gid=owner.st_gid)
-    return Account(uid=NOBODY, gid=NOBODY)
+    try:
+        nobody = pwd.getpwnam(NOBODY)
+    except KeyError:
+        raise EmbeddedPostgresFailed(
+            f"PostgreSQL does not run as root, and this system has no account {NOBODY!r}: start as another user,"
+            " or name a server by MAESTRO_DATABASE_URL"
+        ) from None
+    return Account(uid=nobody.pw_uid, gid=nobody.pw_gid)
 
 
 def find_binaries(account: Account | None, say: Callable[[str], None]) -> Path:

@@ -13,6 +13,7 @@ Inside the data directory lies ``postgres/``::
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -147,6 +148,7 @@ def _own_folder(path: Path, account: Account | None) -> None:
 
 def _make(cluster: Cluster, binaries: Path) -> None:
     """Make the cluster beside its place and move it there whole: a crash on the way leaves nothing half made."""
+    _check_name(cluster.account)
     unfinished = cluster.folder / "cluster.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     _own_folder(unfinished, cluster.account)
@@ -183,6 +185,17 @@ def _make(cluster: Cluster, binaries: Path) -> None:
     finally:
         password_file.unlink(missing_ok=True)
     unfinished.rename(cluster.data)
+
+
+def _check_name(account: Account | None) -> None:
+    uid = os.geteuid() if account is None else account.uid
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise EmbeddedPostgresFailed(
+            f"PostgreSQL's initdb wants the name of the user that runs it, and user id {uid} has none: add a line"
+            f" for it to /etc/passwd (maestro:x:{uid}:{uid}::/tmp:/bin/sh), or name a server by MAESTRO_DATABASE_URL"
+        ) from None
 
 
 def _run(cluster: Cluster, command: list[str], stdin: str = "") -> None:

@@ -216,7 +216,8 @@ class _Up:
         await asyncio.gather(*self._running, *self._keeping, return_exceptions=True)
         if self._postgres is not None:
             await asyncio.to_thread(self._postgres.stop, 1.0 if self._hurried else 30.0)
-        self._say("stopped")
+        if self._children or self._postgres is not None:
+            self._say("stopped")
 
 
 def _reachable(host: str) -> str:
