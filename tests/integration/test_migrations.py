@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from maestro_py.model.errors import MaestroError, StoreUnavailable
 from maestro_py.storage import migrate
 from maestro_py.storage.tables import metadata
 
@@ -60,3 +62,15 @@ def test_concurrent_upgrades_are_one(empty_database_url: str) -> None:
 
     assert [] == failures
     assert migrate.head() == migrate.current(empty_database_url)
+
+
+def test_a_missing_server_is_said_without_the_password() -> None:
+    with pytest.raises(StoreUnavailable, match=r"cannot reach postgresql://ana:\*\*\*@127.0.0.1:9/db: ") as raised:
+        migrate.upgrade("postgresql://ana:secret@127.0.0.1:9/db")
+
+    assert "secret" not in str(raised.value)
+
+
+def test_the_address_must_be_one() -> None:
+    with pytest.raises(MaestroError, match="no URL"):
+        migrate.upgrade("somewhere")

@@ -19,7 +19,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from maestro_py.model.errors import MaestroError
+from maestro_py.model.errors import MaestroError, StoreUnavailable
 
 #: The advisory lock that one migration at a time holds: any constant that nobody else uses.
 _LOCK: Final = 6_737_013_371
@@ -39,12 +39,8 @@ def downgrade(url: str, revision: str) -> None:
 
 def current(url: str) -> str | None:
     """Return the revision of the database at *url*, None if it has none."""
-    engine = _engine(url)
-    try:
-        with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
-    finally:
-        engine.dispose()
+    with _connection(url) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
 
 
 def head() -> str | None:
@@ -76,26 +72,35 @@ def _config() -> Config:
     return config
 
 
-def _engine(url: str) -> sa.Engine:
-    parsed = sa.make_url(url)
-    return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+@contextmanager
+def _connection(url: str) -> Iterator[sa.Connection]:
+    """Yield a connection; raise `StoreUnavailable` if there is none to be had."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise MaestroError(
+            "the address of the database is no URL: postgresql://user:password@host:port/name"
+        ) from error
+    engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+    try:
+        connection = engine.connect()
+    except sa.exc.OperationalError as error:
+        raise StoreUnavailable(f"cannot reach {parsed}: {error.orig}") from error  # its text hides the password
+    with connection:
+        yield connection
 
 
 @contextmanager
 def _config_on(url: str) -> Iterator[Config]:
     """Yield a configuration with a connection; the lock is held, so nobody else migrates meanwhile."""
-    config = _config()
-    engine = _engine(url)
-    try:
-        with engine.connect() as connection:
-            # Of the session, so that it outlasts the transactions of the migrations; closing releases it.
-            connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
-            connection.commit()
-            config.attributes["connection"] = connection
-            yield config
-            connection.commit()
-    finally:
-        engine.dispose()
+    with _connection(url) as connection:
+        # Of the session, so that it outlasts the transactions of the migrations; closing releases it.
+        connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
+        connection.commit()
+        config = _config()
+        config.attributes["connection"] = connection
+        yield config
+        connection.commit()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -42,11 +42,21 @@ def wait_until(fact: Callable[[], T], within_seconds: float = 10.0, seen: Callab
         time.sleep(_POLL_SECONDS)
 
 
+@overload
 async def wait_until_async(
-    fact: Callable[[], Awaitable[T] | T],
-    within_seconds: float = 10.0,
-    seen: Callable[[], object] | None = None,
-) -> T:
+    fact: Callable[[], Awaitable[T]], within_seconds: float = 10.0, seen: Callable[[], object] | None = None
+) -> T: ...
+
+
+@overload
+async def wait_until_async(
+    fact: Callable[[], T], within_seconds: float = 10.0, seen: Callable[[], object] | None = None
+) -> T: ...
+
+
+async def wait_until_async(
+    fact: Callable[[], Any], within_seconds: float = 10.0, seen: Callable[[], object] | None = None
+) -> Any:
     """Do as `wait_until` without blocking the event loop; *fact* may be a coroutine function."""
     deadline = time.monotonic() + within_seconds
     while True:
