@@ -12,6 +12,8 @@ MaestroError
  ├─ StaleInstance            another process changed the instance first: load again, decide afresh
  ├─ Fenced                   this engine no longer owns the partition: drop everything, release
  ├─ InvalidTransition        an event that the table does not know in this status: our bug
+ ├─ BadRow                   a value or constraint refused a row: find the guilty, quarantine it
+ ├─ RowContended             a row stayed locked by somebody else: go on with the others
  └─ StoreUnavailable         PostgreSQL is away: nobody's fault, try again later
 """
 
@@ -93,6 +95,14 @@ class Fenced(MaestroError):
 
 class InvalidTransition(MaestroError):
     """The transition table has no row for this event in this status."""
+
+
+class BadRow(MaestroError):
+    """PostgreSQL refused a value or a constraint was violated (SQLSTATE classes 22 and 23)."""
+
+
+class RowContended(MaestroError):
+    """A row stayed locked by somebody else for longer than we wait.  Go on with the other runs."""
 
 
 class StoreUnavailable(MaestroError):

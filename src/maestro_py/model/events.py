@@ -89,6 +89,13 @@ class ChildrenStopContinued(Event, frozen=True, tag="ChildrenStopContinued"):
     target: InstanceStatus
 
 
+class LaunchContinued(Event, frozen=True, tag="LaunchContinued"):
+    """Go on launching iterations of a foreach whose window is wider than one chunk."""
+
+    step_id: str
+    attempt: int
+
+
 class RunEnded(Event, frozen=True, tag="RunEnded"):
     """For ``@workflow:<id>``: a run reached a terminal status, so another may be admitted."""
 
@@ -105,6 +112,7 @@ InboxEvent = (
     | ChildFinished
     | StopRequested
     | ChildrenStopContinued
+    | LaunchContinued
     | RunEnded
 )
 
@@ -120,6 +128,7 @@ CLASS_OF: Final[dict[type[Event], EventClass]] = {
     ChildFinished: EventClass.RESULT,
     StopRequested: EventClass.SIGNAL,
     ChildrenStopContinued: EventClass.SIGNAL,
+    LaunchContinued: EventClass.START,
     RunEnded: EventClass.WORKFLOW,
 }
 

@@ -1,1 +1,1 @@
-"""What an instance does next: the transition table and its rules.  Pure."""
+"""Decide what a run does next.  Pure: every input is an argument, every outcome is returned."""

@@ -1,0 +1,101 @@
+"""What the lanes of one engine share, and how they wake one another and the rest of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from maestro_py.engine.batch import Batch
+from maestro_py.engine.dispatcher import Dispatcher
+from maestro_py.engine.loading import Loader
+from maestro_py.engine.metrics import EngineMetrics
+from maestro_py.ports.clock import Clock
+from maestro_py.ports.engine_store import EngineStore
+from maestro_py.ports.transport import Address, HintKind, Transport
+from maestro_py.settings import Settings
+
+if TYPE_CHECKING:
+    from maestro_py.engine.lane import Lane
+    from maestro_py.engine.workflow_lane import WorkflowLane
+
+
+@dataclass(slots=True)
+class EngineContext:
+    """The adapters of an engine, and the state its lanes share."""
+
+    store: EngineStore
+    transport: Transport
+    clock: Clock
+    settings: Settings
+    partition_count: int  #: Of the installation.
+    loader: Loader
+    on_lost: Callable[[int], None]  #: Told of each partition whose fence failed.
+    dispatcher: Dispatcher = field(default_factory=Dispatcher)
+    metrics: EngineMetrics = field(default_factory=EngineMetrics)
+    lanes: list[Lane] = field(default_factory=list)
+    workflow_lane: WorkflowLane | None = None
+    stale_lanes: set[int] = field(default_factory=set)  #: Whose ready attempts are to be read again.
+
+    def lane_of(self, partition: int) -> Lane:
+        """Return the lane that serves *partition* when this engine owns it."""
+        return self.lanes[partition % len(self.lanes)]
+
+    def lost(self, partitions: Collection[int]) -> None:
+        """Note that the fence of *partitions* failed."""
+        for partition in partitions:
+            self.on_lost(partition)
+
+    def stale_dispatcher(self, lane: int) -> None:
+        """Have the ready attempts of *lane* and the counts of offered ones read again: a batch was undone."""
+        self.stale_lanes.add(lane)
+
+    def announce(self, batch: Batch) -> None:
+        """Tell whoever has something to do now that *batch* is committed: our own lanes at once, others by a hint."""
+        for child in batch.children:
+            self.lane_of(child.partition).adopt(child)
+        self.hint_partitions(batch.hinted)
+        self.hint_workflows(batch.hinted_workflows)
+        if batch.queues:
+            self.transport.send([Address(HintKind.STEPS, queue) for queue in batch.queues])
+
+    def hint_partitions(self, partitions: Collection[int]) -> None:
+        """Tell the owners of *partitions* that there are new events for runs."""
+        remote = []
+        local: dict[int, set[int]] = {}
+        for partition in partitions:
+            lane = self.lane_of(partition)
+            if partition in lane.epochs:
+                local.setdefault(lane.index, set()).add(partition)
+            else:
+                remote.append(engine_address(partition))
+        for index, mine in local.items():
+            self.lanes[index].hint(mine)
+        if remote:
+            self.transport.send(remote)
+
+    def hint_own(self, partitions: Collection[int], workflow_partitions: Collection[int]) -> None:
+        """Have our own lanes look into these inboxes; what we do not own is left to its owner."""
+        for lane in self.lanes:
+            lane.hint(partitions)
+        if self.workflow_lane is not None:
+            self.workflow_lane.hint(workflow_partitions)
+
+    def hint_workflows(self, partitions: Collection[int]) -> None:
+        """Tell the owners of *partitions* that there are new events for workflows."""
+        lane = self.workflow_lane
+        remote = [p for p in partitions if lane is None or p not in lane.epochs]
+        if lane is not None:
+            lane.hint(set(partitions) - set(remote))
+        if remote:
+            self.transport.send([workflow_address(p) for p in remote])
+
+
+def engine_address(partition: int) -> Address:
+    """Return where a hint of new events for runs goes."""
+    return Address(HintKind.ENGINE, str(partition))
+
+
+def workflow_address(partition: int) -> Address:
+    """Return where a hint of new events for the aggregates ``@workflow:<id>`` goes."""
+    return Address(HintKind.ENGINE, f"{partition}w")

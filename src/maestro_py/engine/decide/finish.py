@@ -1,0 +1,78 @@
+"""Change the status of a step, open its successors, and end the run when nothing in it is live."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from maestro_py.engine.decide.scope import edge_values
+from maestro_py.engine.decide.state import Decision, Run, StepState
+from maestro_py.model.effects import NotifyParent, NotifyWorkflow
+from maestro_py.model.errors import ParamError
+from maestro_py.model.statuses import InstanceStatus, StepStatus
+
+#: How a step ends when its run is asked to end with this status (specification 6.2).
+STEP_END_OF: Final = {
+    InstanceStatus.STOPPED: StepStatus.STOPPED,
+    InstanceStatus.FAILED: StepStatus.FATALLY_FAILED,
+    InstanceStatus.TIMED_OUT: StepStatus.TIMED_OUT,
+}
+
+
+def set_status(run: Run, step: StepState, status: StepStatus, now_ms: int) -> None:
+    """Give *step* its new *status*, with its time, and remember the change for the event log."""
+    old = step.status
+    step.status = status
+    step.times[status.value] = now_ms
+    run.changed[step.step_id, step.attempt] = step
+    run.records.append((step.step_id, step.attempt, old.value, status.value, now_ms))
+
+
+def finish_step(run: Run, step: StepState, status: StepStatus, decision: Decision, message: str | None = None) -> None:
+    """
+    End the latest attempt of a live step for good with *status*, and let the failure mode and the DAG speak.
+
+    IGNORE_FAILURE turns FATALLY_FAILED into COMPLETED_WITH_ERROR, except when somebody killed the run; other ends are
+    not swallowed (specification 2.3).
+    """
+    if status is StepStatus.FATALLY_FAILED and step.node.ignores_failure and run.stop_target is None:
+        status = StepStatus.COMPLETED_WITH_ERROR
+    if message is not None:
+        step.message = message
+    if status.is_complete and step.node.has_conditions:
+        try:
+            step.edges = edge_values(run, step)
+        except ParamError as exc:
+            status, step.message = StepStatus.INTERNALLY_FAILED, str(exc)
+    set_status(run, step, status, decision.now_ms)
+    run.live -= 1
+    run.count_end(step)
+    if status.is_complete:
+        for node, satisfied in run.open_gates(step):
+            decision.ready.append((node, satisfied, None))
+    elif status is StepStatus.FATALLY_FAILED and step.node.fails_immediately:
+        decision.stop_others = True
+
+
+def end_run(run: Run, decision: Decision) -> None:
+    """End a run in which nothing is live: failed before timed out before stopped before succeeded (specification 5.1)."""
+    if run.failed or run.stop_target is InstanceStatus.FAILED:
+        status = InstanceStatus.FAILED
+    elif run.timed_out or run.stop_target is InstanceStatus.TIMED_OUT:
+        status = InstanceStatus.TIMED_OUT
+    elif run.stopped or run.stop_target is InstanceStatus.STOPPED:
+        status = InstanceStatus.STOPPED
+    elif not run.steps:
+        status = InstanceStatus.FAILED
+    else:
+        status = InstanceStatus.SUCCEEDED
+    set_run_status(run, status, decision)
+
+
+def set_run_status(run: Run, status: InstanceStatus, decision: Decision) -> None:
+    """Give the run its new *status* and tell whoever waits for its end."""
+    run.records.append(("", 0, run.status.value, status.value, decision.now_ms))
+    run.status = status
+    run.is_dirty = True
+    if status.is_terminal:
+        run.end_time_ms = decision.now_ms
+        decision.effects.append(NotifyParent(status) if run.parent else NotifyWorkflow())

@@ -1,0 +1,112 @@
+"""Run the iterations of a foreach: launch them under its window, fold their ends, stop them."""
+
+from __future__ import annotations
+
+from maestro_py.engine.decide.finish import STEP_END_OF, finish_step, set_status
+from maestro_py.engine.decide.scope import outer_params
+from maestro_py.engine.decide.state import CHUNK, Decision, ForeachState, Run, StepState
+from maestro_py.model.effects import LaunchIterations, SendToSelf, StopIterations, StoreIterations
+from maestro_py.model.events import ChildFinished, ChildrenStopContinued, LaunchContinued
+from maestro_py.model.statuses import FailureMode, InstanceStatus, StepStatus
+from maestro_py.params import loop_iterations
+
+
+def start_foreach(run: Run, step: StepState, decision: Decision) -> None:
+    """
+    Work out the iterations and launch the first of them; an empty list succeeds at once.
+
+    Raises:
+        ParamError: a loop parameter is no list, or there are too many iterations.
+    """
+    definition = step.node.step
+    loop_params = step.params["loop_params"].evaluated_result if "loop_params" in step.params else {}
+    iterations = loop_iterations(loop_params, definition.spread_items)
+    step.foreach = ForeachState(len(iterations))
+    outer = outer_params(run, step)
+    step.task = {"values": outer.values, "outputs": outer.outputs}
+    set_status(run, step, StepStatus.RUNNING, decision.now_ms)
+    if not iterations:
+        finish_step(run, step, StepStatus.SUCCEEDED, decision)
+        return
+    decision.effects.append(StoreIterations(step.step_id, step.attempt, iterations))
+    launch(run, step, decision)
+
+
+def launch(run: Run, step: StepState, decision: Decision) -> None:
+    """Launch as many iterations as the window has room for, at most one chunk now and the rest in a later batch."""
+    state = step.foreach
+    assert state is not None
+    room = min(step.node.window - state.running, state.total - state.launched)
+    if room <= 0 or state.held or run.is_closing:
+        return
+    count = min(room, CHUNK)
+    first = state.launched + 1
+    state.launched += count
+    state.running += count
+    run.changed[step.step_id, step.attempt] = step
+    last = decision.effects[-1] if decision.effects else None
+    if isinstance(last, LaunchIterations) and last.step_id == step.step_id and last.first + last.count == first:
+        decision.effects[-1] = LaunchIterations(step.step_id, step.attempt, last.first, last.count + count)
+    else:
+        decision.effects.append(LaunchIterations(step.step_id, step.attempt, first, count))
+    if room > count:
+        decision.effects.append(SendToSelf(LaunchContinued(step.step_id, step.attempt)))
+
+
+def continue_launch(run: Run, step: StepState, event: LaunchContinued, decision: Decision) -> None:
+    """Launch the next chunk of a wide window."""
+    launch(run, step, decision)
+
+
+def fold_child(run: Run, step: StepState, event: ChildFinished, decision: Decision) -> None:
+    """Count one iteration as finished; launch the next, or end the foreach when none runs."""
+    state = step.foreach
+    assert state is not None
+    state.running -= 1
+    state.counts[event.status] = state.counts.get(event.status, 0) + 1
+    run.changed[step.step_id, step.attempt] = step
+    if event.status is not InstanceStatus.SUCCEEDED and not state.held:
+        state.held = True
+        if (
+            step.node.step.failure_mode is FailureMode.FAIL_IMMEDIATELY
+            and event.status is InstanceStatus.FAILED
+            and state.running
+        ):
+            decision.effects.append(StopIterations(step.step_id, step.attempt, 0, InstanceStatus.STOPPED))
+    if not state.held:
+        launch(run, step, decision)
+    if state.running == 0 and (state.held or state.launched == state.total):
+        _finish(run, step, decision)
+
+
+def _finish(run: Run, step: StepState, decision: Decision) -> None:
+    """End the foreach: failed before timed out before stopped before succeeded (specification 2.6)."""
+    assert step.foreach is not None
+    counts = step.foreach.counts
+    for status in (InstanceStatus.FAILED, InstanceStatus.TIMED_OUT, InstanceStatus.STOPPED):
+        # What an ancestor asked for counts like an iteration that ended so; its iterations only obeyed.
+        if counts.get(status) or step.intent is STEP_END_OF[status]:
+            message = f"{counts.get(status, 0)} of {step.foreach.total} iterations ended {status}"
+            finish_step(run, step, STEP_END_OF[status], decision, message)
+            return
+    finish_step(run, step, StepStatus.SUCCEEDED, decision)
+
+
+def stop_foreach(run: Run, step: StepState, end: StepStatus, target: InstanceStatus, decision: Decision) -> None:
+    """Launch nothing more and tell the live iterations to stop; the step ends with *end* when the last has."""
+    state = step.foreach
+    assert state is not None
+    state.held = True
+    step.intent = end
+    run.changed[step.step_id, step.attempt] = step
+    if state.running == 0:
+        _finish(run, step, decision)
+    else:
+        # Iterations of a killed run become STOPPED, not killed (specification 6.2).
+        told = InstanceStatus.STOPPED if target is InstanceStatus.FAILED else target
+        decision.effects.append(StopIterations(step.step_id, step.attempt, 0, told))
+
+
+def continue_stop(run: Run, step: StepState, event: ChildrenStopContinued, decision: Decision) -> None:
+    """Tell the next chunk of iterations to stop."""
+    decision.effects.append(StopIterations(step.step_id, step.attempt, event.after_iteration, event.target))

@@ -1,0 +1,193 @@
+"""
+Offer ready attempts to the workers: about twice the live slots of a route, fairly between workflows.
+
+A route is what a set of live workers can run alike: a queue and the backend keys that they serve.  The rows in
+PostgreSQL are the truth; the counts here are an estimate that is put right every few seconds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from maestro_py.ports.engine_store import DispatchedCount, ReadyRow
+
+#: Attempts offered for each live slot.
+OFFERED_PER_SLOT: Final = 2
+
+
+class LiveWorker(NamedTuple):
+    """What a worker's beat says of it."""
+
+    process_id: UUID
+    queues: frozenset[str]
+    backend_keys: frozenset[str]
+    slots: int
+
+
+class Route(NamedTuple):
+    """A queue and the workers, of those that serve it, that can run the attempt."""
+
+    queue: str
+    workers: frozenset[UUID]
+
+
+class FairQueue:
+    """Ready attempts, handed out in turns between workflows."""
+
+    __slots__ = ("_tenants", "size")
+
+    def __init__(self) -> None:
+        self._tenants: OrderedDict[str, deque[ReadyRow]] = OrderedDict()
+        self.size = 0
+
+    def push(self, row: ReadyRow) -> None:
+        """Add *row* behind those of its workflow."""
+        self._tenants.setdefault(row.root_workflow_id, deque()).append(row)
+        self.size += 1
+
+    def pop(self) -> ReadyRow:
+        """Remove and return the next row; its workflow goes behind the others."""
+        tenant, rows = self._tenants.popitem(last=False)
+        row = rows.popleft()
+        if rows:
+            self._tenants[tenant] = rows
+        self.size -= 1
+        return row
+
+
+class Dispatcher:
+    """What this engine may offer, over all its lanes."""
+
+    def __init__(self) -> None:
+        self._workers: Sequence[LiveWorker] = ()
+        self._routes: dict[tuple[str, tuple[str, ...]], Route] = {}
+        self._slots: dict[Route, int] = {}
+        self._offered: dict[Route, int] = {}
+        self._ready: dict[int, dict[Route, FairQueue]] = {}  # by lane
+        self._share = 1.0
+
+    # --- what the world says ------------------------------------------------------------------------------
+
+    def set_workers(self, workers: Sequence[LiveWorker], share: float) -> bool:
+        """
+        Take note of the live workers and of this engine's share of the work, 0 to 1; say whether anything changed.
+
+        The counts are for the routes of before: the caller hands in fresh ones with `set_offered`, and fresh ready
+        attempts with `reload`.
+        """
+        changed = {(w.process_id, w.slots, w.queues, w.backend_keys) for w in workers} != {
+            (w.process_id, w.slots, w.queues, w.backend_keys) for w in self._workers
+        }
+        self._share = share
+        if changed:
+            self._workers = tuple(workers)
+            self._routes.clear()
+            self._slots.clear()
+            waiting = {
+                lane: [queue.pop() for queue in routes.values() for _ in range(queue.size)]
+                for lane, routes in self._ready.items()
+            }
+            self._ready.clear()
+            for lane, rows in waiting.items():
+                self.add_ready(lane, rows)
+        return changed
+
+    def set_offered(self, counts: Iterable[DispatchedCount]) -> None:
+        """Replace the estimate of what is QUEUED or CLAIMED of our partitions by a fresh count."""
+        self._offered.clear()
+        for queue, backend_keys, count in counts:
+            route = self.route(queue, backend_keys)
+            self._offered[route] = self._offered.get(route, 0) + count
+
+    # --- offering ------------------------------------------------------------------------------------------
+
+    def route(self, queue: str, backend_keys: tuple[str, ...]) -> Route:
+        """Return the route of attempts of *queue* that need one of *backend_keys*."""
+        route = self._routes.get((queue, backend_keys))
+        if route is None:
+            able = [w for w in self._workers if queue in w.queues and not w.backend_keys.isdisjoint(backend_keys)]
+            route = Route(queue, frozenset(w.process_id for w in able))
+            self._routes[queue, backend_keys] = route
+            self._slots[route] = sum(w.slots for w in able)
+        return route
+
+    def room(self, route: Route) -> int:
+        """Return how many more attempts may be offered on *route*."""
+        slots = self._slots.get(route, 0)
+        if slots == 0:
+            return 0
+        return max(1, int(OFFERED_PER_SLOT * slots * self._share)) - self._offered.get(route, 0)
+
+    def offer(self, lane: int, queue: str, backend_keys: tuple[str, ...]) -> bool:
+        """Say whether a new attempt may be offered at once, ahead of nobody, and count it."""
+        route = self.route(queue, backend_keys)
+        waiting = self._ready.get(lane, {}).get(route)
+        if (waiting is not None and waiting.size) or self.room(route) <= 0:
+            return False
+        self._offered[route] = self._offered.get(route, 0) + 1
+        return True
+
+    def release(self, queue: str, backend_keys: tuple[str, ...]) -> None:
+        """Count one attempt less: it was reported, lost or revoked."""
+        route = self.route(queue, backend_keys)
+        self._offered[route] = max(0, self._offered.get(route, 0) - 1)
+
+    def add_ready(self, lane: int, rows: Iterable[ReadyRow]) -> None:
+        """Queue attempts whose rows are READY."""
+        routes = self._ready.setdefault(lane, {})
+        for row in rows:
+            route = self.route(row.queue, row.backend_keys)
+            queue = routes.get(route)
+            if queue is None:
+                queue = routes[route] = FairQueue()
+            queue.push(row)
+
+    def take_ready(self, lane: int, most: int) -> list[ReadyRow]:
+        """Remove and return the attempts of *lane* to be offered now, at most *most*, and count them."""
+        taken: list[ReadyRow] = []
+        for route, queue in self._ready.get(lane, {}).items():
+            count = min(queue.size, self.room(route), most - len(taken))
+            if count > 0:
+                taken.extend(queue.pop() for _ in range(count))
+                self._offered[route] = self._offered.get(route, 0) + count
+        return taken
+
+    def drop_ready(self, lane: int, partitions: Collection[int] | None = None) -> None:
+        """Forget the ready attempts of *lane*, of all its partitions or of *partitions*."""
+        if partitions is None:
+            self._ready.pop(lane, None)
+            return
+        kept = [
+            row
+            for queue in self._ready.pop(lane, {}).values()
+            for row in (queue.pop() for _ in range(queue.size))
+            if row.key.partition not in partitions
+        ]
+        self.add_ready(lane, kept)
+
+    # --- what others ask -----------------------------------------------------------------------------------
+
+    def lanes_with_work(self) -> list[int]:
+        """Return the lanes that have an attempt which may be offered now."""
+        return [
+            lane
+            for lane, routes in self._ready.items()
+            if any(queue.size and self.room(route) > 0 for route, queue in routes.items())
+        ]
+
+    def ready_count(self, lane: int) -> int:
+        """Return how many attempts of *lane* wait in memory."""
+        return sum(queue.size for queue in self._ready.get(lane, {}).values())
+
+    def backlog(self) -> Mapping[str, int]:
+        """Return how many attempts wait or are offered, by queue."""
+        total: dict[str, int] = {}
+        for route, count in self._offered.items():
+            total[route.queue] = total.get(route.queue, 0) + count
+        for routes in self._ready.values():
+            for route, queue in routes.items():
+                total[route.queue] = total.get(route.queue, 0) + queue.size
+        return total

@@ -1,0 +1,322 @@
+"""
+One lane: takes events of its own partitions in batches, decides, saves, announces, for as long as it owns them.
+
+A partition belongs to exactly one lane; lanes overlap their commits, never their partitions (DESIGN section 4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from maestro_py.engine.batch import Batch, Poisoned
+from maestro_py.engine.context import EngineContext
+from maestro_py.engine.decide.state import Run
+from maestro_py.model.errors import BadRow, Fenced, RowContended, StaleInstance, StoreUnavailable
+from maestro_py.model.statuses import EventClass
+from maestro_py.ports.engine_store import EngineTransaction, RunKey, Taken
+from maestro_py.ports.transport import Address, HintKind
+
+_log = structlog.get_logger(__name__)
+
+#: Ready attempts offered by one batch, at most.
+OFFER_LIMIT: Final = 500
+#: A run of which a row is locked by somebody else is left alone for this long, in seconds.
+PARK_SECONDS: Final = 0.5
+#: Pauses after the database was away, in seconds: the first and the longest.
+RECOVERY_SECONDS: Final = (0.1, 1.0)
+
+
+class Lane:
+    """
+    One task of an engine, with the runs it has in memory.
+
+    Args:
+        index: Which lane of the engine.
+        context: What all lanes share.
+    """
+
+    def __init__(self, index: int, context: EngineContext) -> None:
+        self.index = index
+        self.epochs: dict[int, int] = {}  #: Partition to the epoch under which it is ours.
+        self.batch_opened_at: float | None = None  #: time.monotonic(), for the gate of the beat.
+        self._context = context
+        self._runs: OrderedDict[UUID, Run] = OrderedDict()
+        self._dirty: set[int] = set()
+        self._timers: list[tuple[int, int]] = []  # heap of (fire ms, partition)
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Lock()  # held while a batch is open
+        self._poisoned: dict[UUID, str] = {}
+        self._parked: dict[UUID, float] = {}
+        self._suspects: list[list[UUID]] = []  # runs of a refused batch, in halves; the last is tried first
+        self._results_full = False
+        self._stopping = False
+
+    # --- what others tell it -------------------------------------------------------------------------------
+
+    def hint(self, partitions: Collection[int]) -> None:
+        """Look into the inbox of those of *partitions* that are ours."""
+        mine = self.epochs.keys() & partitions
+        if mine:
+            self._dirty |= mine
+            self._wake.set()
+
+    def wake(self) -> None:
+        """Make a batch: there is room for ready attempts."""
+        self._wake.set()
+
+    def add_timer(self, fire_ms: int, partition: int) -> None:
+        """Look for due timers of *partition* at *fire_ms*, UTC epoch ms."""
+        entry = (fire_ms, partition)
+        if partition in self.epochs and entry not in self._timers[:1]:
+            heapq.heappush(self._timers, entry)
+            if self._timers[0] == entry:
+                self._wake.set()
+
+    def adopt(self, run: Run) -> None:
+        """Keep a run that was just created by another lane of this engine in memory."""
+        if run.partition in self.epochs:
+            self._remember(run)
+
+    def acquire(self, epochs: Mapping[int, int]) -> None:
+        """Begin to serve these partitions."""
+        self.epochs.update(epochs)
+        self.hint(epochs.keys())
+
+    async def release(self, partitions: Collection[int]) -> None:
+        """Stop serving these partitions; returns when no batch touches them any more."""
+        gone = self.epochs.keys() & partitions
+        async with self._idle:
+            for partition in gone:
+                self.epochs.pop(partition, None)
+            self._dirty -= gone
+            for run_uid in [uid for uid, run in self._runs.items() if run.partition in gone]:
+                del self._runs[run_uid]
+            self._context.dispatcher.drop_ready(self.index, gone)
+
+    async def reload_ready(self) -> None:
+        """Read again which of our attempts wait to be offered, while no batch is open."""
+        async with self._idle:
+            rows = await self._context.store.ready(list(self.epochs))
+            self._context.dispatcher.drop_ready(self.index)
+            self._context.dispatcher.add_ready(self.index, rows)
+
+    def stop(self) -> None:
+        """Finish the batch at hand and return from `run`."""
+        self._stopping = True
+        self._wake.set()
+
+    # --- the loop ------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until `stop` is called."""
+        pause = RECOVERY_SECONDS[0]
+        while not self._stopping:
+            await self._wait()
+            try:
+                async with self._idle:
+                    await self._batch()
+                pause = RECOVERY_SECONDS[0]
+            except StoreUnavailable as exc:
+                _log.warning("store_unavailable", lane=self.index, reason=str(exc))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RECOVERY_SECONDS[1])
+            except Exception:
+                # A bug of ours: nothing was committed, so trying again loses nothing, and others' runs go on.
+                _log.exception("batch_failed", lane=self.index)
+                await asyncio.sleep(RECOVERY_SECONDS[1])
+            finally:
+                self.batch_opened_at = None
+
+    async def _wait(self) -> None:
+        """Return when there may be something to do, at the latest when the next timer is due."""
+        if not self._dirty and not self._stopping:
+            timeout = None
+            if self._timers:
+                timeout = max(0.0, (self._timers[0][0] - self._context.clock.now_ms()) / 1000)
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+        self._wake.clear()
+
+    async def _batch(self) -> None:
+        context = self._context
+        now_ms = context.clock.now_ms()
+        partitions = [p for p in self._dirty if p in self.epochs]
+        due = self._due_partitions(now_ms)
+        offers = context.dispatcher.take_ready(self.index, OFFER_LIMIT)
+        touched = {*partitions, *due, *(row.key.partition for row in offers)} & self.epochs.keys()
+        if not touched:
+            self._dirty.clear()
+            return
+        self._dirty.clear()
+        self.batch_opened_at = time.monotonic()
+        batch = Batch(self.index, context.dispatcher, context.partition_count, now_ms)
+        taken: list[Taken] = []
+        try:
+            async with context.store.batch([(p, self.epochs[p]) for p in touched]) as tx:
+                limits = self._limits(len(partitions))
+                taken = await tx.take(partitions, limits, due, now_ms, self._excluded())
+                batch.offer([row for row in offers if row.key.partition in touched])
+                await self._decide(tx, batch, taken)
+                if not taken and not batch.writes.offers:
+                    self._nothing_left(partitions)
+                    return
+                asked = await tx.save(batch.writes)
+        except BaseException as exc:
+            self._dirty.update(touched & self.epochs.keys())
+            await self._undone(exc, batch, taken)
+            return
+        self._note_taken(taken, partitions, limits)
+        self._committed(batch, asked)
+
+    def _nothing_left(self, partitions: Sequence[int]) -> None:
+        """Go on with the other half of a refused batch when this one has no events any more."""
+        if self._suspects:
+            self._suspects.pop()
+            self._dirty.update(partitions)
+
+    async def _decide(self, tx: EngineTransaction, batch: Batch, taken: Sequence[Taken]) -> None:
+        runs = await self._load(tx, taken)
+        for row in taken:
+            run = runs.get(row.run_uid) if row.run_uid else None
+            if run is None:
+                self._context.metrics.events_without_run += 1
+            elif (reason := self._poisoned.get(run.run_uid)) is not None:
+                batch.bury(run, row, reason)
+            else:
+                batch.apply(run, row)
+        await batch.complete(tx)
+
+    async def _load(self, tx: EngineTransaction, taken: Sequence[Taken]) -> dict[UUID, Run]:
+        runs: dict[UUID, Run] = {}
+        unknown: dict[UUID, RunKey] = {}
+        for row in taken:
+            assert row.run_uid is not None
+            run = self._runs.get(row.run_uid)
+            if run is not None:
+                runs[row.run_uid] = run
+            else:
+                unknown[row.run_uid] = RunKey(row.partition, row.run_uid)
+        if unknown:
+            for run in await self._context.loader.load(tx, list(unknown.values())):
+                runs[run.run_uid] = run
+        return runs
+
+    def _limits(self, partitions: int) -> list[tuple[int, int]]:
+        """Share the batch between the partitions; results leave a small share for starts (DESIGN section 3)."""
+        each = max(1, -(-self._context.settings.batch_limit // max(1, partitions)))
+        starts = max(1, each // 5) if self._results_full else each
+        return [(EventClass.RESULT, each), (EventClass.SIGNAL, each), (EventClass.START, starts)]
+
+    def _note_taken(self, taken: Sequence[Taken], partitions: Sequence[int], limits: Sequence[tuple[int, int]]) -> None:
+        """Come back to the partitions of which there may be more."""
+        counts: dict[tuple[int, int], int] = {}
+        for row in taken:
+            key = (row.partition, row.event_class)
+            counts[key] = counts.get(key, 0) + 1
+        most = dict(limits)
+        self._results_full = False
+        for (partition, event_class), count in counts.items():
+            if count >= most[event_class]:
+                self._dirty.add(partition)
+                self._results_full = self._results_full or event_class == EventClass.RESULT
+        if self._excluded():
+            self._dirty.update(partitions)
+
+    def _due_partitions(self, now_ms: int) -> list[int]:
+        due: set[int] = set()
+        while self._timers and self._timers[0][0] <= now_ms:
+            due.add(heapq.heappop(self._timers)[1])
+        return [p for p in due if p in self.epochs]
+
+    # --- after a batch -------------------------------------------------------------------------------------
+
+    def _committed(self, batch: Batch, asked: Sequence[UUID]) -> None:
+        context = self._context
+        batch.committed()
+        for run in batch.runs.values():
+            self._poisoned.pop(run.run_uid, None)
+            if run.status.is_terminal or run.quarantine_reason is not None:
+                self._runs.pop(run.run_uid, None)
+            else:
+                self._remember(run)
+        for timer in batch.writes.timers:
+            self.add_timer(timer["f"], timer["p"])
+        if self._suspects:
+            self._suspects.pop()
+        context.dispatcher.add_ready(self.index, batch.ready)
+        context.announce(batch)
+        context.transport.send([Address(HintKind.WORKER, str(worker)) for worker in asked])
+        context.metrics.note_batch(len(batch.runs), time.monotonic() - (self.batch_opened_at or time.monotonic()))
+        for lane in context.dispatcher.lanes_with_work():
+            context.lanes[lane].wake()
+
+    def _remember(self, run: Run) -> None:
+        self._runs[run.run_uid] = run
+        self._runs.move_to_end(run.run_uid)
+        while len(self._runs) > self._context.settings.cached_runs // len(self._context.lanes):
+            self._runs.popitem(last=False)
+
+    async def _undone(self, exc: BaseException, batch: Batch, taken: Sequence[Taken]) -> None:
+        """Forget what was decided, for nothing of it is kept, and see to it that the next try fares better."""
+        touched = {row.run_uid for row in taken if row.run_uid is not None}
+        for run_uid in touched:
+            self._runs.pop(run_uid, None)
+        due = {row.partition for row in taken if row.id == 0}
+        for partition in due:
+            self.add_timer(0, partition)
+        self._context.stale_dispatcher(self.index)
+        match exc:
+            case Poisoned():
+                _log.error("event_poisoned", run_uid=str(exc.run_uid), reason=exc.reason)
+                self._poisoned[exc.run_uid] = exc.reason
+            case Fenced():
+                await self._fenced(exc)
+            case BadRow():
+                self._suspect(sorted(touched, key=str), str(exc))
+            case RowContended():
+                keys = {RunKey(row.partition, row.run_uid) for row in taken if row.run_uid is not None}
+                until = time.monotonic() + PARK_SECONDS
+                for run_uid in await self._context.store.contended(list(keys)):
+                    self._parked[run_uid] = until
+            case StaleInstance():
+                _log.info("batch_retried", lane=self.index, reason=str(exc))
+            case _:
+                raise exc
+
+    async def _fenced(self, exc: Fenced) -> None:
+        """Drop everything: which partitions are still ours, the ownership finds out."""
+        _log.warning("fenced", lane=self.index, reason=str(exc))
+        lost = list(self.epochs)
+        self.epochs.clear()
+        self._runs.clear()
+        self._dirty.clear()
+        self._context.dispatcher.drop_ready(self.index)
+        self._context.lost(lost)
+
+    def _suspect(self, runs: list[UUID], reason: str) -> None:
+        """Halve a batch that the database refused until one run remains, and quarantine that (SQLSTATE 22 and 23)."""
+        if self._suspects:
+            self._suspects.pop()
+        if len(runs) == 1:
+            self._poisoned[runs[0]] = reason
+        elif runs:
+            half = len(runs) // 2
+            self._suspects += [runs[half:], runs[:half]]
+
+    def _excluded(self) -> list[UUID]:
+        """Return the runs whose events stay in the inbox for now."""
+        now = time.monotonic()
+        self._parked = {uid: until for uid, until in self._parked.items() if until > now}
+        others = [uid for half in self._suspects[:-1] for uid in half]
+        return [*self._parked, *others]

@@ -1,0 +1,256 @@
+"""Run an engine's batches: one fenced transaction each, in as few round trips as pipelines allow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+import orjson
+from psycopg import AsyncConnection, errors
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+
+from maestro_py.model.definition import Workflow, decode_workflow
+from maestro_py.model.errors import BadRow, Fenced, NotFound, RowContended, StaleInstance
+from maestro_py.ports.engine_store import (
+    AttemptKey,
+    AttemptRow,
+    Backlog,
+    DispatchedCount,
+    Launch,
+    ReadyRow,
+    RunKey,
+    RunRow,
+    StopChunk,
+    Taken,
+    Writes,
+)
+from maestro_py.storage import engine_statements as sql
+from maestro_py.storage.connections import Database
+from maestro_py.storage.partitions import FENCE, fence_arguments
+from maestro_py.storage.starts import dequeue
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what PostgreSQL refuses into our errors; deadlocks and serialization failures mean: decide afresh."""
+    try:
+        yield
+    except errors.DivisionByZero as exc:
+        raise StaleInstance("a row changed since it was read") from exc
+    except (errors.DeadlockDetected, errors.SerializationFailure) as exc:
+        raise StaleInstance(str(exc)) from exc
+    except errors.LockNotAvailable as exc:
+        raise RowContended(str(exc)) from exc
+    except (errors.DataError, errors.IntegrityError) as exc:
+        raise BadRow(str(exc)) from exc
+
+
+class PostgresTransaction:
+    """One batch; see `ports.engine_store.EngineTransaction`."""
+
+    def __init__(self, conn: AsyncConnection[TupleRow], fence: Sequence[tuple[int, int]]) -> None:
+        self._conn = conn
+        self._fence = sorted(fence)
+
+    async def take(
+        self,
+        partitions: Sequence[int],
+        limits: Sequence[tuple[int, int]],
+        timer_partitions: Sequence[int],
+        now_ms: int,
+        excluded: Sequence[UUID],
+    ) -> list[Taken]:
+        """Check the fence, then delete events and due timers and return them, oldest first within each class."""
+        with _translated():
+            async with self._conn.pipeline():
+                await self._conn.execute("BEGIN")
+                fence = await self._conn.execute(FENCE, fence_arguments(dict(self._fence)), prepare=True)
+                events = timers = None
+                if partitions:
+                    arguments = {
+                        "partitions": list(partitions),
+                        "classes": [c for c, _ in limits],
+                        "limits": [n for _, n in limits],
+                        "excluded": list(excluded),
+                    }
+                    events = await self._conn.execute(sql.TAKE_EVENTS, arguments, prepare=True)
+                if timer_partitions:
+                    arguments = {
+                        "partitions": list(timer_partitions),
+                        "now_ms": now_ms,
+                        "excluded": list(excluded),
+                    }
+                    timers = await self._conn.execute(sql.TAKE_TIMERS, arguments, prepare=True)
+                held = {row[0] for row in await fence.fetchall()}
+                rows = [Taken._make(row) for row in await events.fetchall()] if events else []
+                rows += [Taken._make(row) for row in await timers.fetchall()] if timers else []
+        if len(held) != len(self._fence):
+            missing = sorted({p for p, _ in self._fence} - held)
+            raise Fenced(f"no longer the owner of partitions {missing}")
+        rows.sort(key=lambda row: (row.event_class, row.id))
+        return rows
+
+    async def load_runs(self, keys: Sequence[RunKey]) -> tuple[list[RunRow], list[AttemptRow]]:
+        """Return the runs, and the newest attempt of each of their steps."""
+        arguments = {"partitions": [k.partition for k in keys], "runs": [k.run_uid for k in keys]}
+        async with self._conn.pipeline():
+            runs = await self._conn.execute(sql.LOAD_RUNS, arguments, prepare=True)
+            attempts = await self._conn.execute(sql.LOAD_ATTEMPTS, arguments, prepare=True)
+            run_rows = [RunRow._make(row) for row in await runs.fetchall()]
+            attempt_rows = [AttemptRow._make(row) for row in await attempts.fetchall()]
+        return run_rows, attempt_rows
+
+    async def load_outer(self, keys: Sequence[AttemptKey]) -> dict[AttemptKey, str]:
+        """Return the JSON that the iterations of each foreach share."""
+        arguments = {
+            "partitions": [k.partition for k in keys],
+            "runs": [k.run_uid for k in keys],
+            "steps": [k.step_id for k in keys],
+            "attempts": [k.attempt for k in keys],
+        }
+        cursor = await self._conn.execute(sql.LOAD_OUTER, arguments, prepare=True)
+        return {AttemptKey._make(row[:4]): row[4] for row in await cursor.fetchall()}
+
+    async def load_items(self, key: AttemptKey, chunks: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+        """Return the loop values in these chunks of a foreach."""
+        arguments = key._asdict() | {"chunks": list(chunks)}
+        cursor = await self._conn.execute(sql.LOAD_ITEMS, arguments, prepare=True)
+        return {chunk: orjson.loads(values) for chunk, values in await cursor.fetchall()}
+
+    async def stop_chunk(self, chunk: StopChunk) -> list[tuple[int, int]]:
+        """Send the event to the live iterations; return (partition, iteration) of each."""
+        arguments = {
+            "workflow_id": chunk.workflow_id,
+            "after": chunk.after_iteration,
+            "limit": chunk.limit,
+            "payload": chunk.payload.decode(),
+        }
+        cursor = await self._conn.execute(sql.STOP_CHUNK, arguments, prepare=True)
+        return [(partition, iteration) for partition, iteration in await cursor.fetchall()]
+
+    async def dequeue(self, workflow_ids: Sequence[str], now_ms: int) -> tuple[int, ...]:
+        """Admit queued runs of these workflows as their run strategies allow; return the partitions to hint."""
+        with _translated():
+            return await dequeue(self._conn, workflow_ids, now_ms=now_ms)
+
+    async def save(self, writes: Writes) -> list[UUID]:
+        """Write everything and commit; return the workers that hold an attempt to be cancelled."""
+        with _translated():
+            async with self._conn.pipeline():
+                await self._write(sql.UPDATE_RUNS, writes.runs, expected=True)
+                await self._write(sql.UPDATE_ATTEMPTS, writes.attempts, expected=True)
+                await self._write(sql.INSERT_ATTEMPTS, writes.new_attempts)
+                await self._write(sql.INSERT_ITEMS, writes.items)
+                for launch in writes.launches:
+                    await self._conn.execute(sql.LAUNCH, _launch_arguments(launch), prepare=True)
+                cancelled = await self._write(sql.CANCEL, writes.cancels)
+                await self._write(sql.OFFER, writes.offers)
+                await self._write(sql.INSERT_TIMERS, writes.timers)
+                await self._write(sql.INSERT_INBOX, writes.inbox)
+                await self._write(sql.INSERT_DEAD_LETTERS, writes.dead_letters)
+                await self._write(sql.INSERT_EVENTS, writes.events)
+                await self._conn.execute("COMMIT")
+                return [row[0] for row in await cancelled.fetchall()] if cancelled else []
+
+    async def _write(self, statement: LiteralString, rows: Sequence[dict[str, Any]], *, expected: bool = False) -> Any:
+        if not rows:
+            return None
+        arguments: dict[str, Any] = {"rows": orjson.dumps(rows, default=_json_default).decode()}
+        if expected:
+            arguments["expected"] = len(rows)
+        return await self._conn.execute(statement, arguments, prepare=True)
+
+    async def end(self) -> None:
+        """Roll back whatever `save` has not committed."""
+        if self._conn.info.transaction_status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN):
+            await self._conn.execute("ROLLBACK")
+
+
+def _json_default(value: Any) -> Any:
+    """Let rows hold JSON made earlier (bytes) beside plain values."""
+    if isinstance(value, bytes):
+        return orjson.Fragment(value)
+    raise TypeError(f"{type(value).__name__} has no JSON")
+
+
+def _launch_arguments(launch: Launch) -> dict[str, Any]:
+    return {
+        "rows": orjson.dumps(launch.iterations).decode(),
+        "workflow_id": launch.workflow_id,
+        "workflow_version": launch.workflow_version,
+        "definition_uid": launch.definition_uid,
+        "scope": launch.scope,
+        "correlation_id": launch.correlation_id,
+        "depth": launch.depth,
+        "root_workflow_id": launch.root_workflow_id,
+        "parent_partition": launch.parent.partition,
+        "parent_run_uid": launch.parent.run_uid,
+        "parent_step_id": launch.parent.step_id,
+        "parent_attempt": launch.parent.attempt,
+        "initiator": launch.initiator.decode(),
+        "now_ms": launch.now_ms,
+    }
+
+
+_WORKFLOW: Final = """
+SELECT v.definition::text, w.internal_id::text FROM workflow_version v
+LEFT JOIN workflow w ON w.workflow_id = v.workflow_id WHERE v.definition_uid = %s
+"""
+
+
+class PostgresEngineStore:
+    """The store as an engine sees it; see `ports.engine_store.EngineStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def batch(self, fence: Sequence[tuple[int, int]]) -> AsyncIterator[PostgresTransaction]:
+        """Lend a transaction behind the fence: (partition, epoch) pairs this engine owns."""
+        async with self._database.connection() as conn:
+            transaction = PostgresTransaction(conn, fence)
+            try:
+                yield transaction
+            finally:
+                await transaction.end()
+
+    async def workflow(self, definition_uid: UUID) -> tuple[Workflow, str]:
+        """Return a definition and the internal id of its workflow."""
+        rows = await self._rows(_WORKFLOW, (definition_uid,))
+        if not rows:
+            raise NotFound(f"definition {definition_uid}")
+        return decode_workflow(rows[0][0]), rows[0][1] or ""
+
+    async def backlog(self, partitions: Sequence[int]) -> Backlog:
+        """Return those of *partitions* whose inbox is not empty."""
+        rows = await self._rows(sql.BACKLOG, {"partitions": list(partitions)})
+        return Backlog({p for p, of_workflow in rows if not of_workflow}, {p for p, of_workflow in rows if of_workflow})
+
+    async def next_timers(self, partitions: Sequence[int], until_ms: int) -> list[tuple[int, int]]:
+        """Return (fire ms, partition) of the first timer of each partition due until *until_ms*."""
+        arguments = {"partitions": list(partitions), "until_ms": until_ms}
+        return [(fire_ms, partition) for fire_ms, partition in await self._rows(sql.NEXT_TIMERS, arguments)]
+
+    async def ready(self, partitions: Sequence[int]) -> list[ReadyRow]:
+        """Return the attempts of *partitions* that are READY."""
+        rows = await self._rows(sql.READY, {"partitions": list(partitions)})
+        return [ReadyRow(AttemptKey._make(r[:4]), r[4], tuple(r[5]), r[6]) for r in rows]
+
+    async def dispatched(self, partitions: Sequence[int]) -> list[DispatchedCount]:
+        """Count the attempts of *partitions* that are QUEUED or CLAIMED."""
+        rows = await self._rows(sql.DISPATCHED, {"partitions": list(partitions)})
+        return [DispatchedCount(queue, tuple(keys), count) for queue, keys, count in rows]
+
+    async def contended(self, keys: Sequence[RunKey]) -> set[UUID]:
+        """Return those runs of which some row is locked by somebody else right now."""
+        arguments = {"partitions": [k.partition for k in keys], "runs": [k.run_uid for k in keys]}
+        free = {row[0] for row in await self._rows(sql.UNCONTENDED, arguments)}
+        return {k.run_uid for k in keys} - free
+
+    async def _rows(self, statement: LiteralString, arguments: Any) -> list[TupleRow]:
+        async with self._database.connection() as conn:
+            cursor = await conn.execute(statement, arguments, prepare=True)
+            return await cursor.fetchall()
