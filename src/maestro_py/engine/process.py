@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import structlog
 
@@ -110,8 +111,9 @@ class EngineProcess:
         others = [asyncio.create_task(self._pulse.run()), asyncio.create_task(self._duties.run())]
         owning = asyncio.create_task(self.ownership.run())
         stopping = asyncio.create_task(self._stopping.wait())
+        tasks: list[asyncio.Task[Any]] = [*lanes, *others, owning, stopping]
         try:
-            await asyncio.wait([*lanes, *others, owning, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in (*lanes, *others, owning):
                 if task.done():
                     task.result()  # raises what ended it; nothing of ours returns by itself
@@ -121,8 +123,8 @@ class EngineProcess:
             for lane in serving:
                 lane.stop()
             await asyncio.gather(*lanes, return_exceptions=True)
-            for task in (*others, stopping, *self._tasks):
-                task.cancel()
+            for unneeded in (*others, stopping, *self._tasks):
+                unneeded.cancel()
             await self._subscription.close()
 
     # --- ownership -----------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def finish_step(run: Run, step: StepState, status: StepStatus, decision: Decisio
 
 
 def end_run(run: Run, decision: Decision) -> None:
-    """End a run in which nothing is live: failed before timed out before stopped before succeeded (specification 5.1)."""
+    """End a run in which nothing is live: FAILED before TIMED_OUT before STOPPED before SUCCEEDED."""
     if run.failed or run.stop_target is InstanceStatus.FAILED:
         status = InstanceStatus.FAILED
     elif run.timed_out or run.stop_target is InstanceStatus.TIMED_OUT:

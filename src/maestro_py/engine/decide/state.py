@@ -262,7 +262,7 @@ class Run:
             self.stopped += 1
 
     def open_gates(self, step: StepState) -> list[tuple[Node, bool]]:
-        """Count *step* as complete at each successor; return those with no open predecessor, and if any edge was true."""
+        """Count *step* as complete at its successors; return those with no open predecessor, and if any edge passed."""
         opened: list[tuple[Node, bool]] = []
         nodes = self.graph.nodes
         for successor, _ in step.node.successors:

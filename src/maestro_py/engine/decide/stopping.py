@@ -74,7 +74,7 @@ def stop_other_steps(run: Run, decision: Decision) -> None:
 
 
 def time_out_step(run: Run, step: StepState, decision: Decision) -> None:
-    """Act on a step whose timeout has passed: a dispatched attempt is cancelled first, a composite stops its children."""
+    """Act on a step whose timeout has passed: a dispatched attempt is cancelled first, a foreach stops its children."""
     if step.intent is not None:
         return
     if step.foreach is not None:
