@@ -1,0 +1,200 @@
+"""Compose each process from its parts: the only place that chooses adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import setproctitle
+import structlog
+
+from maestro_py.clock import SystemClock
+from maestro_py.engine.process import EngineProcess, Pulse
+from maestro_py.model.statuses import ProcessKind
+from maestro_py.parent import watch_parent
+from maestro_py.ports.transport import Transport
+from maestro_py.settings import Settings, SettingsInvalid
+from maestro_py.signals.process import SignalProcess
+from maestro_py.storage.connections import Database
+from maestro_py.storage.duties import PostgresDuties
+from maestro_py.storage.engine_store import PostgresEngineStore
+from maestro_py.storage.notifications import PostgresNotifications
+from maestro_py.storage.partitions import PostgresPartitions
+from maestro_py.storage.processes import Beat, PostgresJudge
+from maestro_py.storage.signal_cursors import PostgresSignalStore
+from maestro_py.storage.starts import partition_count
+from maestro_py.transport.faulty import Faults, FaultyTransport
+from maestro_py.transport.postgres import PostgresTransport
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What every process has of the world, open."""
+
+    settings: Settings
+    beat: Beat
+    transport: Transport
+    database: Database  #: For ordinary queries.
+    hot: Database  #: For the statements of hot paths.
+
+
+@asynccontextmanager
+async def world(
+    settings: Settings,
+    kind: ProcessKind,
+    *,
+    lease_ms: int,
+    may_beat: Callable[[], bool] = lambda: True,
+    connections: int = 4,
+    hot_connections: int = 8,
+) -> AsyncIterator[World]:
+    """Open the world for one process, and close it in the reverse order."""
+    if not settings.database_url:
+        raise SettingsInvalid("MAESTRO_DATABASE_URL: is not set, for example postgresql://user:password@host/database")
+    beat = Beat(
+        settings.database_url,
+        kind,
+        lease_ms=lease_ms,
+        interval_ms=settings.beat_interval_ms,
+        outage_grace_ms=settings.outage_grace_ms,
+        may_beat=may_beat,
+    )
+    structlog.contextvars.bind_contextvars(process=kind.value, id=str(beat.process_id)[-12:])
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(settings.database_url, beat.name, size=connections))
+        hot = await stack.enter_async_context(
+            Database(settings.database_url, beat.name, size=hot_connections, hot=True)
+        )
+        beat.start()
+        stack.callback(beat.stop)
+        await beat.ready()
+        transport = transport_for(settings, beat.name)
+        await transport.open()
+        stack.push_async_callback(transport.close)
+        yield World(settings, beat, transport, database, hot)
+
+
+def transport_for(settings: Settings, name: str) -> Transport:
+    """Return the transport that the settings choose; *name* is the process's name at the database."""
+    transport: Transport = PostgresTransport(PostgresNotifications(settings.database_url, name))
+    if settings.transport_faults:
+        transport = FaultyTransport(transport, Faults.parse(settings.transport_faults))
+    return transport
+
+
+# --- the four processes ------------------------------------------------------------------------------------
+
+
+async def serve_engine(settings: Settings, stopping: asyncio.Event) -> None:
+    """Run an engine until *stopping* is set."""
+    pulse = Pulse(settings.batch_deadline_ms)
+    async with world(
+        settings,
+        ProcessKind.ENGINE,
+        lease_ms=settings.engine_lease_ms,
+        may_beat=pulse.is_alive,
+        hot_connections=settings.lanes + 4,
+    ) as at:
+        async with at.database.connection() as conn:
+            partitions = await partition_count(conn)
+        engine = EngineProcess(
+            store=PostgresEngineStore(at.hot),
+            duty_store=PostgresDuties(at.hot, event_retention_days=settings.event_retention_days),
+            partition_store=PostgresPartitions(at.database),
+            transport=at.transport,
+            beat=at.beat,
+            pulse=pulse,
+            clock=SystemClock(),
+            settings=settings,
+            partition_count=partitions,
+        )
+        await until(stopping, engine.run(), engine.stop)
+
+
+async def serve_signal(settings: Settings, stopping: asyncio.Event) -> None:
+    """Run a signal service until *stopping* is set."""
+    async with world(settings, ProcessKind.SIGNAL, lease_ms=settings.service_lease_ms) as at:
+        service = SignalProcess(
+            PostgresSignalStore(at.hot),
+            at.transport,
+            at.beat,
+            PostgresJudge(at.database, at.beat),
+            SystemClock(),
+            sweep_interval_ms=settings.sweep_interval_ms,
+        )
+        await until(stopping, service.run(), service.stop)
+
+
+# --- entry points of the command line ----------------------------------------------------------------------
+
+
+def run_engine(settings: Settings) -> None:
+    """Run an engine in this process until SIGTERM or SIGINT."""
+    _run(settings, ProcessKind.ENGINE, serve_engine)
+
+
+def run_signal(settings: Settings) -> None:
+    """Run a signal service in this process until SIGTERM or SIGINT."""
+    _run(settings, ProcessKind.SIGNAL, serve_signal)
+
+
+async def until(stopping: asyncio.Event, running: Awaitable[None], stop: Callable[[], None]) -> None:
+    """Await *running*; call *stop*, which makes it return, when *stopping* is set."""
+
+    async def stop_when_asked() -> None:
+        await stopping.wait()
+        stop()
+
+    waiter = asyncio.create_task(stop_when_asked())
+    try:
+        await running
+    finally:
+        waiter.cancel()
+
+
+def _run(settings: Settings, kind: ProcessKind, serve: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> None:
+    setproctitle.setproctitle(f"maestro {kind}")
+    configure_logging()
+    watch_parent(os.environ)
+
+    async def main() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        await serve(settings, stopping)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def configure_logging() -> None:
+    """Write log events to stderr: one JSON object a line, or coloured text on a terminal."""
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if sys.stderr.isatty():
+        renderer = structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
