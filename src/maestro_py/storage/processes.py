@@ -81,7 +81,7 @@ class _Pulse(NamedTuple):
     """What the beating thread knows, replaced as a whole: readers in other threads see no half of it."""
 
     answered_at: float  #: When the newest answered beat was sent, in monotonic seconds.
-    since: float  #: When the first of the unbroken row of answered beats was sent.
+    since: float | None = None  #: When the first of the unbroken row of answered beats was sent; None in a gap.
     away_since: float | None = None  #: When the present outage of the server was noticed.
 
 
@@ -130,7 +130,7 @@ class Beat:
         }
         self._info: Mapping[str, Any] = {}
         self._connection: Connection[TupleRow] | None = None
-        self._pulse = _Pulse(time.monotonic(), float("inf"))
+        self._pulse = _Pulse(time.monotonic())
         self._forbidden_since: float | None = None
         self._looked_at = 0.0
         self._answered = threading.Event()
@@ -139,7 +139,7 @@ class Beat:
 
     def start(self) -> None:
         """Begin to beat; the row is there when `ready` returns."""
-        self._pulse = _Pulse(time.monotonic(), float("inf"))
+        self._pulse = _Pulse(time.monotonic())
         self._thread.start()
 
     async def ready(self) -> None:
@@ -169,9 +169,9 @@ class Beat:
     def beaten_without_gap_for_ms(self) -> int:
         """Return for how many ms the beats have been answered without a gap; 0 in a gap."""
         pulse = self._pulse
-        if time.monotonic() - pulse.answered_at > self._gap:
+        if pulse.since is None or time.monotonic() - pulse.answered_at > self._gap:
             return 0
-        return max(0, int((pulse.answered_at - pulse.since) * 1000))
+        return int((pulse.answered_at - pulse.since) * 1000)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -211,8 +211,8 @@ class Beat:
             self._disconnect()
             return exc
         pulse = self._pulse
-        unbroken = sent - pulse.answered_at <= self._gap and pulse.since <= sent
-        self._pulse = _Pulse(sent, pulse.since if unbroken else sent)
+        gap = pulse.since is None or sent - pulse.answered_at > self._gap
+        self._pulse = _Pulse(sent, sent if gap else pulse.since)
         self._answered.set()
         return None
 
@@ -221,7 +221,7 @@ class Beat:
         away_since = None
         if is_away(failure):
             away_since = time.monotonic() if pulse.away_since is None else pulse.away_since
-        self._pulse = _Pulse(pulse.answered_at, float("inf"), away_since)
+        self._pulse = _Pulse(pulse.answered_at, None, away_since)
 
     def _connect(self) -> Connection[TupleRow]:
         arguments = connection_arguments(self.name)
