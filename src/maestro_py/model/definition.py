@@ -107,6 +107,8 @@ class Step(_Value, frozen=True):
     timeout: int | str | None = None  #: Seconds, or a duration or template (specification 2.7).
     tags: tuple[Tag, ...] = ()
     queue: str = "default"  #: Ours: the workers' queue.
+    #: Ours: the outputs that the author declared, for readers; a step may report others, too.
+    outputs: dict[str, ParamType] = {}
     # foreach
     concurrency: int | None = None
     strict_ordering: bool = False

@@ -1,0 +1,180 @@
+"""
+The shape of a document, read leniently: steps, edges and references, each with its place as the author wrote it.
+
+It exists beside the pydantic models so that a wrong field hides no wrong edge: what is not as it should be is left
+out here, and the models name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from maestro_py.model.forms.simple import is_foreach
+from maestro_py.model.templates import Location, Mention, malformed_reference, mentions_in
+
+Mentions = list[tuple[Location, Mention]]
+
+#: Fields of a step that see workflow parameters only (specification 2.7, 4.4).
+_WORKFLOW_ONLY: Final = ("timeout", "retry_policy", "retries")
+#: Fields of a step of the simple form that are no literals.
+_SIMPLE_PLAIN: Final = frozenset(
+    {"id", "type", "name", "description", "dependencies", "steps", "tags", "queue", "outputs", "failure_mode"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """*source* runs before *target*; the author wrote *named*, one of the two, at *at*."""
+
+    source: str
+    target: str
+    named: str
+    at: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One step."""
+
+    id: str
+    at: Location
+    level: Level | None = None  #: The steps inside a foreach.
+    params: frozenset[str] = frozenset()  #: Names of its parameters.
+    loop: frozenset[str] = frozenset()  #: Names of its loop parameters.
+    spread: bool = False  #: Whether other names may be loop values, too.
+    mentions: Mentions = field(default_factory=list)
+    workflow_mentions: Mentions = field(default_factory=list)  #: Where only workflow parameters are visible.
+    predecessors: tuple[Location, tuple[str, ...]] | None = None  #: As declared.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """The steps that stand beside one another."""
+
+    at: Location
+    size: int  #: Elements of the list, also those that are no steps.
+    nodes: list[Node]
+    edges: list[Edge]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """A document's shape."""
+
+    level: Level
+    params: Mapping[str, Mentions]  #: Of the workflow: what each refers to.
+    params_at: Location
+    mentions: Mentions  #: Elsewhere in the workflow, such as its timeout.
+    malformed: list[tuple[Location, str]]  #: References that would stay as they are.
+
+
+def outline_native(document: Mapping[str, Any]) -> Outline:
+    """Return the outline of a push in native form."""
+    workflow = _object(document.get("workflow"))
+    return _outline(workflow, ("workflow",), _native_level)
+
+
+def outline_simple(document: Mapping[str, Any]) -> Outline:
+    """Return the outline of a push in simple form."""
+    return _outline(document, (), _simple_level)
+
+
+def _outline(workflow: Mapping[str, Any], at: Location, read_level: Callable[[Any, Location], Level]) -> Outline:
+    params = _object(workflow.get("params"))
+    return Outline(
+        level=read_level(workflow.get("steps"), (*at, "steps")),
+        params={name: list(mentions_in(value, (*at, "params", name))) for name, value in params.items()},
+        params_at=(*at, "params"),
+        mentions=list(mentions_in(workflow.get("timeout"), (*at, "timeout"))),
+        malformed=list(_malformed(workflow, at)),
+    )
+
+
+def _native_level(steps: Any, at: Location) -> Level:
+    level = Level(at=at, size=len(_list(steps)), nodes=[], edges=[])
+    for index, element in enumerate(_list(steps)):
+        for kind, step in _object(element).items():
+            if isinstance(step, dict) and isinstance(name := step.get("id"), str):
+                _add_native(level, name, step, (*at, index, kind))
+    return level
+
+
+def _add_native(level: Level, name: str, step: Mapping[str, Any], at: Location) -> None:
+    transition = _object(step.get("transition"))
+    params = _object(step.get("params"))
+    loop = _object(_object(params.get("loop_params")).get("value"))
+    predecessors = transition.get("predecessors")
+    level.nodes.append(
+        Node(
+            id=name,
+            at=at,
+            level=_native_level(step["steps"], (*at, "steps")) if "steps" in step else None,
+            params=frozenset(params),
+            loop=frozenset(loop),
+            spread=step.get("spread_items") is True,
+            mentions=list(mentions_in(params, (*at, "params"))),
+            workflow_mentions=_workflow_mentions(step, at),
+            predecessors=((*at, "transition", "predecessors"), tuple(_texts(predecessors))) if predecessors else None,
+        )
+    )
+    for target in _object(transition.get("successors")):
+        edge_at = (*at, "transition", "successors", target)
+        level.edges.append(Edge(source=name, target=target, named=target, at=edge_at))
+
+
+def _simple_level(steps: Any, at: Location) -> Level:
+    level = Level(at=at, size=len(_list(steps)), nodes=[], edges=[])
+    for index, step in enumerate(_list(steps)):
+        if isinstance(step, dict) and isinstance(name := step.get("id"), str):
+            _add_simple(level, name, step, (*at, index))
+    return level
+
+
+def _add_simple(level: Level, name: str, step: dict[str, Any], at: Location) -> None:
+    literals = {key: value for key, value in step.items() if key not in _SIMPLE_PLAIN and key not in _WORKFLOW_ONLY}
+    level.nodes.append(
+        Node(
+            id=name,
+            at=at,
+            level=_simple_level(step["steps"], (*at, "steps")) if "steps" in step else None,
+            params=frozenset(_object(step.get("params"))),
+            loop=frozenset({"item"}) if is_foreach(step) else frozenset(),
+            spread=is_foreach(step),
+            mentions=list(mentions_in(literals, at)),
+            workflow_mentions=_workflow_mentions(step, at),
+        )
+    )
+    for index, source in enumerate(_list(step.get("dependencies"))):
+        if isinstance(source, str):
+            edge_at = (*at, "dependencies", index)
+            level.edges.append(Edge(source=source, target=name, named=source, at=edge_at))
+
+
+def _workflow_mentions(step: Mapping[str, Any], at: Location) -> Mentions:
+    return [found for key in _WORKFLOW_ONLY for found in mentions_in(step.get(key), (*at, key))]
+
+
+def _malformed(value: Any, at: Location) -> Iterator[tuple[Location, str]]:
+    if isinstance(value, str):
+        if (text := malformed_reference(value)) is not None:
+            yield at, text
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _malformed(inner, (*at, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _malformed(inner, (*at, index))
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in _list(value) if isinstance(text, str)]

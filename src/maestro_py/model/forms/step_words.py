@@ -1,0 +1,169 @@
+"""
+The words of the simple form that are short for the parameters of a step type (DESIGN section 8).
+
+A step ``{"type": "spark", "image": "x"}`` has the MAP parameter ``spark`` with the member ``image``, as the native
+form writes ``http`` and ``kubernetes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from pydantic import PlainValidator
+
+from maestro_py.model.definition import ParamDefinition, ParamType
+from maestro_py.model.forms.fields import refuse, text
+from maestro_py.model.forms.param_documents import typed_definition
+from maestro_py.model.forms.problems import Problems
+from maestro_py.model.literals import infer_type, spell_kind
+from maestro_py.model.templates import Location, lone_mention
+
+#: Step types as they are spelled: those of the specification, then ours (DESIGN section 6).
+KNOWN_TYPES: Final = (
+    *("NoOp", "Sleep", "Titus", "Notebook", "Kubernetes", "Http"),
+    *("python", "shell", "sql", "docker", "spark", "trino", "bench_noop"),
+)
+_SPELLING: Final = {name.lower(): name for name in KNOWN_TYPES}
+
+_TEXT: Final = ParamType.STRING
+_TEXTS: Final = ParamType.STRING_ARRAY
+_TEXT_MAP: Final = ParamType.STRING_MAP
+_ANY: Final = ParamType.JSON
+#: A text, or a list of texts.
+_TEXT_OR_LIST: Final = None
+
+Words = Mapping[str, ParamType | None]
+
+_CONTAINER: Final[Words] = {
+    "image": _TEXT,
+    "command": _TEXT_OR_LIST,
+    "args": _TEXTS,
+    "env": _TEXT_MAP,
+    "entrypoint": _TEXT,
+    "cpu": _TEXT,
+    "memory": _TEXT,
+    "gpu": _TEXT,
+    "disk": _TEXT,
+    "app_name": _TEXT,
+}
+_QUERY: Final[Words] = {"url": _TEXT, "sql": _TEXT, "statements": _TEXTS, "script": _TEXT, "parameters": _ANY}
+_OTHER: Final[Words] = {"image": _TEXT, "command": _TEXT_OR_LIST, "args": _TEXTS, "env": _TEXT_MAP}
+
+_WORDS: Final[Mapping[str, Words]] = {
+    "NoOp": {},
+    "Sleep": {"seconds": ParamType.LONG},
+    "bench_noop": {},
+    "python": {"function": _TEXT, "script": _TEXT, "source": _TEXT, "args": _ANY, "kwargs": _ANY, "env": _TEXT_MAP},
+    "shell": {"command": _TEXT_OR_LIST, "script": _TEXT, "env": _TEXT_MAP, "cwd": _TEXT},
+    "Http": {"url": _TEXT, "method": _TEXT, "headers": _TEXT_MAP, "body": _ANY},
+    "sql": _QUERY,
+    "trino": _QUERY,
+    "Kubernetes": _CONTAINER,
+    "docker": _CONTAINER,
+    "Titus": _CONTAINER,
+    "spark": {
+        "image": _TEXT,
+        "command": _TEXT_OR_LIST,
+        "script": _TEXT,
+        "args": _TEXTS,
+        "main_class": _TEXT,
+        "conf": _TEXT_MAP,
+        "jars": _TEXTS,
+        "env": _TEXT_MAP,
+    },
+    "Notebook": {
+        "image": _TEXT,
+        "input_path": _TEXT,
+        "output_path": _TEXT,
+        "init_command": _TEXT,
+        "git_repo": _TEXT,
+        "git_branch": _TEXT,
+        "git_commit": _TEXT,
+        "papermill_arguments": _TEXTS,
+        "env": _TEXT_MAP,
+    },
+}
+#: Words that the type of a leaf step may not be.
+_NOT_LEAF: Final = frozenset({"join", "foreach"})
+_LATER: Final = frozenset({"while", "subworkflow", "template"})
+
+#: Every word of any type, for suggestions.
+ALL_WORDS: Final = frozenset(word for words in _WORDS.values() for word in words)
+
+
+def spelled_type(name: str) -> str:
+    """Return the step type *name* as we spell it, in whatever case it came; an unknown type stays as written."""
+    return _SPELLING.get(name.lower(), name)
+
+
+def _leaf_type(value: Any) -> str:
+    name = text(value, 128)
+    if name.lower() in _LATER:
+        raise refuse(f"{name.lower()} steps are not supported yet")
+    if name.lower() in _NOT_LEAF:
+        raise refuse(f"'{name}' is not a type that a leaf step may have")
+    return spelled_type(name)
+
+
+LeafType = Annotated[str, PlainValidator(_leaf_type, json_schema_input_type=str)]
+
+
+def words_of(step_type: str) -> Words:
+    """Return the words of a type, as `spelled_type` spells it, and what each must be."""
+    return _WORDS.get(step_type, _OTHER)
+
+
+def type_params(
+    step_type: str, given: Mapping[str, Any], at: Location, problems: Problems
+) -> dict[str, ParamDefinition]:
+    """
+    Return the parameters that the type's words in a step are short for.
+
+    Args:
+        step_type: As `spelled_type` spells it.
+        given: The step's keys that are words of the type.
+        at: Where the step stands.
+        problems: What is wrong with a word is added here.
+    """
+    words = words_of(step_type)
+    members = {}
+    for word, value in given.items():
+        definition = _word(word, words[word], value, (*at, word), problems)
+        if definition is not None:
+            members[word] = definition
+    if not members:
+        return {}
+    if step_type == "Sleep":
+        return {"sleep_seconds": members["seconds"]}
+    value = {name: msgspec.to_builtins(member) for name, member in members.items()}
+    return {step_type.lower(): ParamDefinition(type=ParamType.MAP, value=value)}
+
+
+def _word(word: str, kind: ParamType | None, value: Any, at: Location, problems: Problems) -> ParamDefinition | None:
+    if kind is _TEXT_OR_LIST:
+        kind = _TEXTS if isinstance(value, list) else _TEXT
+    if kind is _ANY:
+        return typed_definition(infer_type(value), value, at, problems)
+    if kind in (_TEXTS, _TEXT_MAP) and lone_mention(value) is None:
+        value = _as_texts(value)
+    elif kind is _TEXT:
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            problems.add(at, f"must be a text, not {spell_kind(value)}")
+            return None
+        value = _as_text(value)
+    return typed_definition(kind, value, at, problems)
+
+
+def _as_text(value: Any) -> Any:
+    """Return a number as text: ``"cpu": 2`` is what a person writes."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _as_texts(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_text(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: _as_text(inner) for key, inner in value.items()}
+    return value
