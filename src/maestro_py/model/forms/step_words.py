@@ -21,11 +21,15 @@ from maestro_py.model.literals import infer_type, spell_kind
 from maestro_py.model.templates import Location, lone_mention
 
 #: Step types as they are spelled: those of the specification, then ours (DESIGN section 6).
-KNOWN_TYPES: Final = (
-    *("NoOp", "Sleep", "Titus", "Notebook", "Kubernetes", "Http"),
-    *("python", "shell", "sql", "docker", "spark", "trino", "bench_noop"),
-)
-_SPELLING: Final = {name.lower(): name for name in KNOWN_TYPES}
+_SPELLING: Final = {
+    name.lower(): name
+    for name in (
+        *("NoOp", "Sleep", "Titus", "Notebook", "Kubernetes", "Http"),
+        *("python", "shell", "sql", "docker", "spark", "trino", "bench_noop"),
+    )
+}
+#: The step types that are known without any worker, in lower case: their case does not count.
+KNOWN_TYPES: Final = frozenset(_SPELLING)
 
 _TEXT: Final = ParamType.STRING
 _TEXTS: Final = ParamType.STRING_ARRAY
