@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+#: A workflow whose row somebody holds is left alone for this long, in ms; a holder that is dead is ended by then or
+#: soon after, and the promise that others go on within 15 s leaves no room for more.
+CONTENDED_REST_MS: Final = 500
 #: A workflow that could not be started is left alone for this long at first, then for twice as long each time, in ms.
 FIRST_REST_MS: Final = 500
 LONGEST_REST_MS: Final = 30_000
@@ -51,6 +54,11 @@ class Backlog:
         self._again.discard(name)
         if more or asked:
             self.add([name])
+
+    def rest_contended(self, workflow_id: str, now_ms: float) -> None:
+        """Leave *workflow_id* alone for a moment: nothing is wrong with it."""
+        _, pause = self._resting.get(workflow_id, (0.0, FIRST_REST_MS / 2))
+        self._resting[workflow_id] = (now_ms + CONTENDED_REST_MS, pause)
 
     def rest(self, workflow_id: str, now_ms: float) -> None:
         """Leave *workflow_id* alone for a while, longer each time it comes here without having gone well."""

@@ -144,7 +144,7 @@ class SignalProcess:
             return False
         except Contended as exc:
             if exc.workflow_id is not None:
-                self._backlog.rest(exc.workflow_id, now)
+                self._backlog.rest_contended(exc.workflow_id, now)
             return exc.workflow_id is not None
         except VisitFailed as exc:
             return self._failed(name, exc, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from maestro_py.signals.backlog import FIRST_REST_MS, LONGEST_REST_MS, Backlog
+from maestro_py.signals.backlog import CONTENDED_REST_MS, FIRST_REST_MS, LONGEST_REST_MS, Backlog
 
 
 def test_names_are_visited_in_the_order_in_which_they_came() -> None:
@@ -72,3 +72,12 @@ def test_a_workflow_that_went_well_begins_with_a_short_rest_again() -> None:
     backlog.rest("wf", now_ms=0)
 
     assert [] == backlog.resting(FIRST_REST_MS)
+
+
+def test_a_workflow_that_somebody_holds_never_rests_for_longer_than_a_moment() -> None:
+    backlog = Backlog()
+    for _ in range(50):
+        backlog.rest_contended("wf", now_ms=0)
+
+    assert ["wf"] == backlog.resting(CONTENDED_REST_MS - 1)
+    assert [] == backlog.resting(CONTENDED_REST_MS)
