@@ -15,6 +15,7 @@ import setproctitle
 import structlog
 
 from maestro_py.clock import SystemClock
+from maestro_py.engine.context import EngineOptions
 from maestro_py.engine.process import EngineProcess, Pulse
 from maestro_py.model.statuses import ProcessKind
 from maestro_py.parent import watch_parent
@@ -111,7 +112,13 @@ async def serve_engine(settings: Settings, stopping: asyncio.Event) -> None:
             beat=at.beat,
             pulse=pulse,
             clock=SystemClock(),
-            settings=settings,
+            options=EngineOptions(
+                lanes=settings.lanes,
+                batch_limit=settings.batch_limit,
+                cached_runs=settings.cached_runs,
+                foreach_window=settings.foreach_window,
+                sweep_interval_ms=settings.sweep_interval_ms,
+            ),
             partition_count=partitions,
         )
         await until(stopping, engine.run(), engine.stop)

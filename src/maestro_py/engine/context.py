@@ -13,11 +13,21 @@ from maestro_py.engine.metrics import EngineMetrics
 from maestro_py.ports.clock import Clock
 from maestro_py.ports.engine_store import EngineStore
 from maestro_py.ports.transport import Address, HintKind, Transport
-from maestro_py.settings import Settings
 
 if TYPE_CHECKING:
     from maestro_py.engine.lane import Lane
     from maestro_py.engine.workflow_lane import WorkflowLane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What an operator may choose."""
+
+    lanes: int = 2  #: Tasks that each own a share of the partitions and overlap their commits.
+    batch_limit: int = 500  #: Events taken by one batch, at most.
+    cached_runs: int = 20_000  #: Runs kept in memory, at most.
+    foreach_window: int = 500  #: Iterations running at a time in a foreach that states no concurrency.
+    sweep_interval_ms: int = 1_500  #: The most that a lost hint costs.
 
 
 @dataclass(slots=True)
@@ -27,7 +37,7 @@ class EngineContext:
     store: EngineStore
     transport: Transport
     clock: Clock
-    settings: Settings
+    options: EngineOptions
     partition_count: int  #: Of the installation.
     loader: Loader
     on_lost: Callable[[int], None]  #: Told of each partition whose fence failed.

@@ -39,7 +39,7 @@ class Duties:
 
     async def run(self) -> None:
         """Carry out all duties until cancelled."""
-        sweep_seconds = self._context.settings.sweep_interval_ms / 1000
+        sweep_seconds = self._context.options.sweep_interval_ms / 1000
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(sweep_seconds, self.sweep))
             group.create_task(self._every(SECOND, self.watch_workers))
@@ -67,7 +67,7 @@ class Duties:
         backlog = await context.store.backlog(owned)
         context.metrics.sweep_finds += len(backlog.runs) + len(backlog.workflows)
         context.hint_own(backlog.runs, backlog.workflows)
-        until_ms = context.clock.now_ms() + 2 * context.settings.sweep_interval_ms
+        until_ms = context.clock.now_ms() + 2 * context.options.sweep_interval_ms
         for fire_ms, partition in await context.store.next_timers(owned, until_ms):
             context.lane_of(partition).add_timer(fire_ms, partition)
 

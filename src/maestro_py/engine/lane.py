@@ -214,7 +214,7 @@ class Lane:
 
     def _limits(self, partitions: int) -> list[tuple[int, int]]:
         """Share the batch between the partitions; results leave a small share for starts (DESIGN section 3)."""
-        each = max(1, -(-self._context.settings.batch_limit // max(1, partitions)))
+        each = max(1, -(-self._context.options.batch_limit // max(1, partitions)))
         starts = max(1, each // 5) if self._results_full else each
         return [(EventClass.RESULT, each), (EventClass.SIGNAL, each), (EventClass.START, starts)]
 
@@ -264,7 +264,7 @@ class Lane:
     def _remember(self, run: Run) -> None:
         self._runs[run.run_uid] = run
         self._runs.move_to_end(run.run_uid)
-        while len(self._runs) > self._context.settings.cached_runs // len(self._context.lanes):
+        while len(self._runs) > self._context.options.cached_runs // len(self._context.lanes):
             self._runs.popitem(last=False)
 
     async def _undone(self, exc: BaseException, batch: Batch, taken: Sequence[Taken]) -> None:

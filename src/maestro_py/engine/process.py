@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from maestro_py.engine.context import EngineContext, engine_address, workflow_address
+from maestro_py.engine.context import EngineContext, EngineOptions, engine_address, workflow_address
 from maestro_py.engine.duties import Duties
 from maestro_py.engine.lane import Lane
 from maestro_py.engine.loading import Loader
@@ -21,7 +21,6 @@ from maestro_py.ports.engine_store import EngineStore
 from maestro_py.ports.partition_store import PartitionStore
 from maestro_py.ports.process_beat import ProcessBeat
 from maestro_py.ports.transport import Address, Transport
-from maestro_py.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -62,7 +61,7 @@ class EngineProcess:
         beat: Started and answered.
         pulse: The gate of the beat.
         clock: Tells the time of every decision.
-        settings: Of the process.
+        options: What the operator chose.
         partition_count: Of the installation.
     """
 
@@ -76,7 +75,7 @@ class EngineProcess:
         beat: ProcessBeat,
         pulse: Pulse,
         clock: Clock,
-        settings: Settings,
+        options: EngineOptions,
         partition_count: int,
     ) -> None:
         self.ownership = Ownership(partition_store, beat, self._acquired, self._release)
@@ -84,12 +83,12 @@ class EngineProcess:
             store=store,
             transport=transport,
             clock=clock,
-            settings=settings,
+            options=options,
             partition_count=partition_count,
-            loader=Loader(store, settings.foreach_window),
+            loader=Loader(store, options.foreach_window),
             on_lost=self.ownership.lost,
         )
-        self.context.lanes = [Lane(index, self.context) for index in range(settings.lanes)]
+        self.context.lanes = [Lane(index, self.context) for index in range(options.lanes)]
         self.context.workflow_lane = WorkflowLane(self.context)
         self._duties = Duties(self.context, duty_store, self.ownership, beat)
         self._pulse = pulse

@@ -63,7 +63,8 @@ def fold_child(run: Run, step: StepState, event: ChildFinished, decision: Decisi
     state = step.foreach
     assert state is not None
     state.running -= 1
-    state.counts[event.status] = state.counts.get(event.status, 0) + 1
+    ended = event.status.value
+    state.counts[ended] = state.counts.get(ended, 0) + 1
     run.changed[step.step_id, step.attempt] = step
     if event.status is not InstanceStatus.SUCCEEDED and not state.held:
         state.held = True
