@@ -54,9 +54,13 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=0, ge=0)  #: Worker: warm Python processes; 0: one a core.
     config: Path | None = None  #: Worker: the file that maps types to local backends.
     code: Path | None = None  #: Worker: a directory put on the path of Python steps.
+    drain_ms: int = Field(default=30_000, ge=0)  #: Worker: how long running attempts may go on after SIGTERM.
+    cancel_grace_ms: int = Field(default=1_000, ge=0)  #: Worker: between SIGTERM and SIGKILL of a cancelled step.
     log_limit_bytes: int = Field(default=1 << 20, ge=1024)  #: Worker: bytes kept of one attempt's log.
 
     host: str = "127.0.0.1"  #: API: address to bind.
+    #: API: names it answers to besides loopback and its host, comma-separated; addresses always do, * is every name.
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     port: int = Field(default=8080, ge=0, le=65535)  #: API: port to bind.
     metrics_port: int = Field(default=0, ge=0, le=65535)  #: Engine, worker, signal: health and metrics; 0: none.
 
@@ -64,9 +68,9 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(default=8 << 20, ge=1024)  #: Request bodies above this are answered 413.
     event_retention_days: int = Field(default=7, ge=1)  #: event_log rows older than this are deleted.
 
-    @field_validator("queues", mode="before")
+    @field_validator("queues", "allowed_hosts", mode="before")
     @classmethod
-    def _split_queues(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         return tuple(q.strip() for q in value.split(",") if q.strip()) if isinstance(value, str) else value
 
     @classmethod

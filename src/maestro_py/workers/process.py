@@ -1,0 +1,239 @@
+"""
+The worker process: claims attempts, runs them in its slots, and reports how they ended.
+
+Hints wake it; a sweep finds what hints did not tell.  Claims, reports and the comparison with the table run side by
+side, each with a statement of its own, and none waits for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Awaitable, Collection
+from typing import Final
+
+import structlog
+
+from maestro_py.model.errors import StoreUnavailable
+from maestro_py.ports.clock import Clock
+from maestro_py.ports.process_beat import ProcessBeat
+from maestro_py.ports.transport import Address, HintKind, Transport
+from maestro_py.ports.worker_store import StoreContended, WorkerStore
+from maestro_py.settings import Settings
+from maestro_py.workers.attempt_context import LocalMachine
+from maestro_py.workers.claims import Claimer
+from maestro_py.workers.code_watch import CodeWatch
+from maestro_py.workers.commands import CommandRunner
+from maestro_py.workers.executor import Ending, Executor
+from maestro_py.workers.function_pool import FunctionPool
+from maestro_py.workers.guarded import GuardedProcesses
+from maestro_py.workers.lease import LeaseKeeper
+from maestro_py.workers.log_book import LogBook
+from maestro_py.workers.reconciler import Reconciler
+from maestro_py.workers.registry import Registry, describe
+from maestro_py.workers.report_batcher import ReportBatcher
+
+log = structlog.get_logger(__name__)
+
+#: Pause after a claim that failed because PostgreSQL is away, in seconds.
+_AWAY_PAUSE_SECONDS: Final = 0.25
+#: What a process that ends still waits for: programs that were told to end, and the last reports, in seconds.
+_LAST_WORDS_SECONDS: Final = 10.0
+
+
+class WorkerProcess:
+    """
+    One worker.
+
+    Args:
+        settings: Of the process.
+        store: The rows of this worker's attempts.
+        transport: Opened by the caller.
+        beat: Started by the caller; its ``process_id`` is the worker's.
+        registry: What this worker can run.
+        clock: Dates the logs.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: WorkerStore,
+        transport: Transport,
+        beat: ProcessBeat,
+        registry: Registry,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._transport = transport
+        self._beat = beat
+        self._registry = registry
+        self._machine = _local_machine(settings)
+        self._lease = LeaseKeeper(beat, settings.worker_lease_ms, self._machine.processes.renew)
+        self._logs = LogBook(store, clock, settings.log_limit_bytes)
+        self.reports: Final = ReportBatcher(store, transport)
+        self.executor: Final = Executor(
+            registry,
+            store,
+            self._machine,
+            self._logs,
+            self.reports,
+            slots=settings.slots,
+            on_free=self._on_free,
+        )
+        self.claimer: Final = Claimer(store, self.executor, self.reports, registry, settings.queues)
+        self.reconciler: Final = Reconciler(
+            store, transport, self.executor, self.claimer, self._lease, settings.beat_interval_ms
+        )
+        self._wake = asyncio.Event()
+        self._may_be_more = True
+        self._stopping = asyncio.Event()
+        self._cancel_address = Address(HintKind.WORKER, str(beat.process_id))
+
+    async def run(self) -> None:
+        """
+        Work until `request_stop` is called, then finish what runs; whatever else ends it is an error.
+
+        The guard and every local step end with it, in any case.
+        """
+        step_addresses = [Address(HintKind.STEPS, queue) for queue in self._settings.queues]
+        self._machine.processes.open()
+        try:
+            self._lease.start()
+            if self._registry.uses_functions:
+                self._machine.functions.open()
+            self._describe(self._settings.slots)
+            subscription = self._transport.subscribe([*step_addresses, self._cancel_address], self._on_hints)
+            async with asyncio.TaskGroup() as group:
+                await self._register()
+                background = [
+                    group.create_task(work, name=name)
+                    for name, work in (
+                        ("reports", self.reports.run()),
+                        ("logs", self._logs.run()),
+                        ("reconcile", self.reconciler.run()),
+                    )
+                ]
+                claims = group.create_task(self._claim(), name="claims")
+                log.info("worker_started", worker=str(self._beat.process_id), queues=self._settings.queues)
+                await self._stopping.wait()
+                await claims
+                await subscription.close()
+                await self._drain()
+                for task in background:
+                    task.cancel()
+        finally:
+            await self._machine.functions.close()
+            await self._machine.processes.close()
+            self._lease.stop()
+
+    def request_stop(self) -> None:
+        """Stop claiming, finish what runs within the drain time, and have `run` return (SIGTERM)."""
+        self._stopping.set()
+        self._wake.set()
+
+    def _on_hints(self, addresses: Collection[Address]) -> None:
+        if self._cancel_address in addresses:
+            self.reconciler.ask()
+        if any(address.kind is HintKind.STEPS for address in addresses):
+            self._wake.set()
+
+    def _on_free(self) -> None:
+        if self._may_be_more:
+            self._wake.set()
+
+    async def _register(self) -> None:
+        """Write our types to the table of all types; without it a first definition would be refused."""
+        while not self._stopping.is_set():
+            try:
+                await self._store.register_step_types(self._registry.step_types)
+            except StoreUnavailable as exc:
+                log.warning("step_types_not_registered", reason=str(exc))
+                await asyncio.sleep(_AWAY_PAUSE_SECONDS)
+            else:
+                return
+
+    async def _claim(self) -> None:
+        """Claim whenever something may be there, until the worker stops; a claim under way is waited for."""
+        has_failed = False
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                if not self._lease.is_over:
+                    if has_failed:
+                        # First what we hold, by its token; then more.
+                        await self.reconciler.once()
+                        has_failed = False
+                    self._may_be_more = await self.claimer.claim_all()
+            except (StoreUnavailable, StoreContended) as exc:
+                log.warning("claim_failed", reason=str(exc))
+                has_failed = True
+                await asyncio.sleep(_AWAY_PAUSE_SECONDS)
+                continue
+            self._describe(self._settings.slots)
+            await self._wait_for_work()
+
+    async def _wait_for_work(self) -> None:
+        # Spread: workers that started together must not sweep together.
+        sweep = self._settings.sweep_interval_ms / 1000 * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+        try:
+            async with asyncio.timeout(sweep):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _drain(self) -> None:
+        """Finish what runs, hand back what has not begun, end the rest, and report all of it."""
+        log.info("worker_drains", running=self.executor.busy)
+        self._describe(0)
+        self.executor.end_waiting()
+        await _within(self._settings.drain_ms / 1000, self.executor.all_ended())
+        self.executor.end(self.executor.running(), Ending.SHUTDOWN)
+        patience = self._settings.cancel_grace_ms / 1000 + _LAST_WORDS_SECONDS
+        await _within(patience, self.executor.all_ended())
+        try:
+            await self.reconciler.hand_back(self.executor.take_going_back())
+        except (StoreUnavailable, StoreContended) as exc:
+            log.warning("not_handed_back", reason=str(exc))  # our lease ends, which has the same effect
+        await _within(_LAST_WORDS_SECONDS, self.reports.emptied())
+
+    def _describe(self, slots: int) -> None:
+        self._beat.set_info(describe(self._registry, self._settings.queues, slots, self.executor.busy))
+
+
+def worker_process(
+    settings: Settings,
+    store: WorkerStore,
+    transport: Transport,
+    beat: ProcessBeat,
+    registry: Registry,
+    clock: Clock,
+) -> WorkerProcess:
+    """Return a worker that is ready to run."""
+    return WorkerProcess(settings, store, transport, beat, registry, clock)
+
+
+def _local_machine(settings: Settings) -> LocalMachine:
+    code = settings.code.resolve() if settings.code else None
+    processes = GuardedProcesses()
+    commands = CommandRunner(processes, code, settings.cancel_grace_ms)
+    functions = FunctionPool(
+        processes,
+        commands.environment,
+        commands.directory,
+        CodeWatch(code),
+        size=settings.pool_size or os.cpu_count() or 1,
+        limit=settings.slots,
+        cancel_grace_ms=settings.cancel_grace_ms,
+    )
+    return LocalMachine(processes=processes, commands=commands, functions=functions)
+
+
+async def _within(seconds: float, what: Awaitable[object]) -> None:
+    """Wait for *what*, but not for ever."""
+    try:
+        async with asyncio.timeout(seconds):
+            await what
+    except TimeoutError:
+        pass
