@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from maestro_py.model.definition import RunStrategy
+from maestro_py.model.ids import name_based_uuid
 from maestro_py.model.statuses import RunStrategyRule
 
 
@@ -145,3 +146,8 @@ def admit(strategy: RunStrategy, standing: Standing) -> Admission:
 def dequeue_count(strategy: RunStrategy, running: int, queued: int) -> int:
     """Return how many of *queued* runs may begin now, the oldest first, while *running* ones hold a slot."""
     return max(0, min(strategy.workflow_concurrency - running, queued))
+
+
+def trigger_uuid(trigger: Mapping[str, Any]) -> str:
+    """Return the identity of a trigger: the same for as long as its definition says the same, in whatever order."""
+    return name_based_uuid(msgspec.json.encode(trigger, order="sorted").decode())

@@ -1,0 +1,80 @@
+"""Put the HTTP surface together: guards, error answers and one router for each resource."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from maestro_py.api.announcements import Announcer
+from maestro_py.api.errors import install_error_answers
+from maestro_py.api.guards import BodyLimit, HostGuard
+from maestro_py.api.metrics import Measured, Metrics
+from maestro_py.api.routes.dead_letters import dead_letter_routes
+from maestro_py.api.routes.health import health_routes
+from maestro_py.api.routes.instances import instance_routes
+from maestro_py.api.routes.signals import signal_routes
+from maestro_py.api.routes.starts import start_routes
+from maestro_py.api.routes.steps import step_routes
+from maestro_py.api.routes.workflows import workflow_routes
+from maestro_py.api.services import Services
+from maestro_py.api.starts import Starter
+from maestro_py.ports.api_store import ApiStore
+from maestro_py.ports.clock import Clock
+from maestro_py.ports.transport import Transport
+from maestro_py.settings import Settings
+
+
+def create_app(store: ApiStore, transport: Transport, settings: Settings, clock: Clock) -> FastAPI:
+    """
+    Return the ASGI application.
+
+    Args:
+        store: Open; closed by whoever opened it, after the application.
+        transport: Open; hints leave through it after each commit.
+        settings: ``host``, ``allowed_hosts``, ``body_limit_bytes`` and ``max_steps`` count here.
+        clock: Tells the times that are stored and shown.
+    """
+    starter = Starter(store, transport, clock)
+    announcer = Announcer(store, transport, clock)
+    services = Services(
+        store=store,
+        transport=transport,
+        clock=clock,
+        starter=starter,
+        announcer=announcer,
+        max_steps=settings.max_steps,
+    )
+    metrics = Metrics(starter, transport)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        # Whoever asked for something before we were told to stop gets an answer.
+        await starter.close()
+        await announcer.close()
+
+    app = FastAPI(
+        title="maestro-py",
+        description="A horizontally scaled workflow orchestration service.",
+        docs_url="/docs",
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    install_error_answers(app)
+    for router in (
+        health_routes(services, metrics),
+        workflow_routes(services),
+        start_routes(services),
+        instance_routes(services),
+        step_routes(services),
+        signal_routes(services),
+        dead_letter_routes(services),
+    ):
+        app.include_router(router)
+    # The last one added is the first to see a request.
+    app.add_middleware(BodyLimit, limit=settings.body_limit_bytes)
+    app.add_middleware(HostGuard, names=(settings.host, *settings.allowed_hosts))
+    app.add_middleware(Measured, metrics=metrics)
+    return app

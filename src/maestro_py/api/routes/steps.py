@@ -1,0 +1,96 @@
+"""Read steps, their attempts, logs and iterations (specification 1.5)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from maestro_py.api.errors import RequestInvalid
+from maestro_py.api.requests import Cursor, First, Last, latest_or_number, number, page_request
+from maestro_py.api.responses import Json
+from maestro_py.api.services import Services
+from maestro_py.api.views.pages import page_document
+from maestro_py.api.views.runs import iteration_document
+from maestro_py.api.views.steps import step_documents
+from maestro_py.model.statuses import InstanceStatus
+from maestro_py.ports.api_records import AttemptRef, RunRef
+
+
+def step_routes(services: Services) -> APIRouter:
+    """Return the routes of steps."""
+    routes = APIRouter(prefix="/api/v3/workflows/{workflow_id}/instances/{instance_id}", tags=["steps"])
+    steps = services.store.steps
+
+    @routes.get("/steps")
+    async def latest_steps(workflow_id: str, instance_id: str, enriched: bool = True) -> Json:
+        """Return the latest attempt of every step of an instance, in the order of their creation."""
+        return Json(step_documents(await steps.steps(_run(workflow_id, instance_id)), enriched=enriched))
+
+    @routes.get("/steps/{step_id}")
+    async def latest_step(workflow_id: str, instance_id: str, step_id: str, enriched: bool = True) -> Json:
+        """Return the latest attempt of one step of an instance."""
+        ref = AttemptRef(_run(workflow_id, instance_id), step_id)
+        return Json(step_documents(await steps.attempt(ref), enriched=enriched)[0])
+
+    @routes.get("/runs/{run}/steps")
+    async def steps_of_run(workflow_id: str, instance_id: str, run: str, enriched: bool = True) -> Json:
+        """Return the latest attempt of every step of a run, in the order of their creation."""
+        return Json(step_documents(await steps.steps(_run(workflow_id, instance_id, run)), enriched=enriched))
+
+    @routes.get("/runs/{run}/steps/{step_id}/attempts/{attempt}")
+    async def attempt(
+        workflow_id: str, instance_id: str, run: str, step_id: str, attempt: str, enriched: bool = True
+    ) -> Json:
+        """Return one attempt of one step: latest or a number."""
+        ref = _attempt(_run(workflow_id, instance_id, run), step_id, attempt)
+        return Json(step_documents(await steps.attempt(ref), enriched=enriched)[0])
+
+    @routes.get("/runs/{run}/steps/{step_id}/attempts/{attempt}/logs")
+    async def log(
+        workflow_id: str,
+        instance_id: str,
+        run: str,
+        step_id: str,
+        attempt: str,
+        after: Annotated[int, Query(ge=0, le=2**63 - 1, description="the `next` of the previous answer")] = 0,
+        limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
+    ) -> Json:
+        """Return what an attempt has written to its log beyond `after`, also while it runs (ours)."""
+        ref = _attempt(_run(workflow_id, instance_id, run), step_id, attempt)
+        chunks = await steps.log(ref, after=after, limit=limit)
+        return Json({"chunks": chunks, "next": chunks[-1].seq if chunks else after})
+
+    @routes.get("/runs/{run}/steps/{step_id}/iterations")
+    async def iterations(
+        workflow_id: str,
+        instance_id: str,
+        run: str,
+        step_id: str,
+        first: First = None,
+        last: Last = None,
+        cursor: Cursor = None,
+        status: Annotated[str | None, Query(description="only iterations of this status")] = None,
+    ) -> Json:
+        """List the iterations of a foreach, the highest number first (ours)."""
+        ref = AttemptRef(_run(workflow_id, instance_id, run), step_id)
+        page = await steps.iterations(ref, page_request(first, last, cursor), _status(status))
+        return Json(page_document(page, iteration_document))
+
+    return routes
+
+
+def _run(workflow_id: str, instance_id: str, run: str = "latest") -> RunRef:
+    return RunRef(workflow_id, number(instance_id, "instance"), latest_or_number(run, "run"))
+
+
+def _attempt(run: RunRef, step_id: str, attempt: str) -> AttemptRef:
+    return AttemptRef(run, step_id, latest_or_number(attempt, "attempt"))
+
+
+def _status(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if text.upper() not in InstanceStatus.__members__:
+        raise RequestInvalid(f"status: must be one of {', '.join(InstanceStatus)}, not {text!r}")
+    return text.upper()
