@@ -67,7 +67,7 @@ _AWAY: Final = (
 
 def is_unavailable(exc: BaseException) -> bool:
     """Say whether *exc* means that the server is starting, stopping or unreachable, or that the link broke."""
-    if isinstance(exc, PoolTimeout | StoreUnavailable | _AWAY):
+    if isinstance(exc, (PoolTimeout, StoreUnavailable, *_AWAY)):
         return True
     # Without a SQLSTATE the error came from the link, not from the server.
     return isinstance(exc, psycopg.OperationalError) and exc.sqlstate is None
