@@ -8,16 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+from maestro_py.clock import SystemClock
 from maestro_py.model.ids import new_uid
 from maestro_py.model.statuses import ProcessKind
 from maestro_py.ports.step_type import InstantType, StepType
 from maestro_py.ports.transport import Address, HintKind, OnHint
 from maestro_py.ports.worker_store import WorkerStore
-from maestro_py.settings import Settings
 from maestro_py.storage.connections import Database, application_name
 from maestro_py.storage.worker_store import PostgresWorkerStore
 from maestro_py.workers.backends import NO_CONFIG, WorkerConfig
-from maestro_py.workers.process import WorkerProcess, worker_process
+from maestro_py.workers.options import WorkerOptions
+from maestro_py.workers.process import WorkerProcess
 from maestro_py.workers.registry import Registry
 from maestro_py.workers.steps.bench_noop import BenchNoopStep
 from maestro_py.workers.steps.python import PythonStep
@@ -95,14 +96,16 @@ class SteadyBeat:
         return 3_600_000
 
 
-class SystemClock:
-    """The time of day."""
+class JudgeOfNobody:
+    """A judge who finds everybody alive."""
 
-    def now_ms(self) -> int:
-        """Return UTC epoch milliseconds."""
-        import time
+    async def judge(self) -> Collection[UUID]:
+        """Return nobody."""
+        return ()
 
-        return time.time_ns() // 1_000_000
+    async def run(self) -> None:
+        """Wait to be cancelled."""
+        await asyncio.Event().wait()
 
 
 class Rig:
@@ -130,7 +133,7 @@ class Rig:
 
     async def stop(self) -> None:
         """Have the worker drain and end."""
-        self.process.request_stop()
+        self.process.stop()
         await self.running
 
 
@@ -146,17 +149,18 @@ async def running_worker(
     wrap: Callable[[PostgresWorkerStore], WorkerStore] = lambda store: store,
     transport: HintsByHand | None = None,
     beat: SteadyBeat | None = None,
-    **settings: Any,
+    **options: Any,
 ) -> AsyncIterator[Rig]:
     """Run a worker until the block ends; *wrap* may put something between it and its store."""
     beat = beat or SteadyBeat()
     transport = transport or HintsByHand()
-    given = {"sweep_interval_ms": 200, "beat_interval_ms": 200, "pool_size": 1, "drain_ms": 2_000, **settings}
+    given = {"sweep_interval_ms": 200, "beat_interval_ms": 200, "pool_size": 1, "drain_ms": 2_000, **options}
     registry = Registry(step_types if step_types is not None else [make() for make in ALL_TYPES], config)
     name = application_name(ProcessKind.WORKER, beat.process_id)
     async with Database(url, name, size=5, hot=True) as database:
         store = wrap(PostgresWorkerStore(database, beat.process_id))
-        process = worker_process(Settings.from_environment(**given), store, transport, beat, registry, SystemClock())
+        judge = JudgeOfNobody()
+        process = WorkerProcess(WorkerOptions(**given), store, transport, beat, judge, registry, SystemClock())
         rig = Rig(process, beat, transport, store)
         try:
             yield rig

@@ -11,17 +11,18 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Collection
+from pathlib import Path
 from typing import Final
 
 import structlog
 
 from maestro_py.model.errors import StoreUnavailable
 from maestro_py.ports.clock import Clock
-from maestro_py.ports.process_beat import ProcessBeat
+from maestro_py.ports.process_beat import Judge, ProcessBeat
 from maestro_py.ports.transport import Address, HintKind, Transport
 from maestro_py.ports.worker_store import StoreContended, WorkerStore
-from maestro_py.settings import Settings
 from maestro_py.workers.attempt_context import LocalMachine
+from maestro_py.workers.backends import read_config
 from maestro_py.workers.claims import Claimer
 from maestro_py.workers.code_watch import CodeWatch
 from maestro_py.workers.commands import CommandRunner
@@ -30,8 +31,9 @@ from maestro_py.workers.function_pool import FunctionPool
 from maestro_py.workers.guarded import GuardedProcesses
 from maestro_py.workers.lease import LeaseKeeper
 from maestro_py.workers.log_book import LogBook
+from maestro_py.workers.options import WorkerOptions
 from maestro_py.workers.reconciler import Reconciler
-from maestro_py.workers.registry import Registry, describe
+from maestro_py.workers.registry import Registry, describe, installed_step_types
 from maestro_py.workers.report_batcher import ReportBatcher
 
 log = structlog.get_logger(__name__)
@@ -47,31 +49,34 @@ class WorkerProcess:
     One worker.
 
     Args:
-        settings: Of the process.
+        options: What the operator chose.
         store: The rows of this worker's attempts.
         transport: Opened by the caller.
         beat: Started by the caller; its ``process_id`` is the worker's.
+        judge: Ends what dead processes left in the database, as every process does.
         registry: What this worker can run.
         clock: Dates the logs.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        options: WorkerOptions,
         store: WorkerStore,
         transport: Transport,
         beat: ProcessBeat,
+        judge: Judge,
         registry: Registry,
         clock: Clock,
     ) -> None:
-        self._settings = settings
+        self._options = options
         self._store = store
         self._transport = transport
         self._beat = beat
+        self._judge = judge
         self._registry = registry
-        self._machine = _local_machine(settings)
-        self._lease = LeaseKeeper(beat, settings.worker_lease_ms, self._machine.processes.renew)
-        self._logs = LogBook(store, clock, settings.log_limit_bytes)
+        self._machine = _local_machine(options)
+        self._lease = LeaseKeeper(beat, options.lease_ms, self._machine.processes.renew)
+        self._logs = LogBook(store, clock, options.log_limit_bytes)
         self.reports: Final = ReportBatcher(store, transport)
         self.executor: Final = Executor(
             registry,
@@ -79,12 +84,12 @@ class WorkerProcess:
             self._machine,
             self._logs,
             self.reports,
-            slots=settings.slots,
+            slots=options.slots,
             on_free=self._on_free,
         )
-        self.claimer: Final = Claimer(store, self.executor, self.reports, registry, settings.queues)
+        self.claimer: Final = Claimer(store, self.executor, self.reports, registry, options.queues)
         self.reconciler: Final = Reconciler(
-            store, transport, self.executor, self.claimer, self._lease, settings.beat_interval_ms
+            store, transport, self.executor, self.claimer, self._lease, options.beat_interval_ms
         )
         self._wake = asyncio.Event()
         self._may_be_more = True
@@ -93,17 +98,17 @@ class WorkerProcess:
 
     async def run(self) -> None:
         """
-        Work until `request_stop` is called, then finish what runs; whatever else ends it is an error.
+        Work until `stop` is called, then finish what runs; whatever else ends it is an error.
 
         The guard and every local step end with it, in any case.
         """
-        step_addresses = [Address(HintKind.STEPS, queue) for queue in self._settings.queues]
+        step_addresses = [Address(HintKind.STEPS, queue) for queue in self._options.queues]
         self._machine.processes.open()
         try:
             self._lease.start()
             if self._registry.uses_functions:
                 self._machine.functions.open()
-            self._describe(self._settings.slots)
+            self._describe(self._options.slots)
             subscription = self._transport.subscribe([*step_addresses, self._cancel_address], self._on_hints)
             async with asyncio.TaskGroup() as group:
                 await self._register()
@@ -113,10 +118,11 @@ class WorkerProcess:
                         ("reports", self.reports.run()),
                         ("logs", self._logs.run()),
                         ("reconcile", self.reconciler.run()),
+                        ("judge", self._judge.run()),
                     )
                 ]
                 claims = group.create_task(self._claim(), name="claims")
-                log.info("worker_started", worker=str(self._beat.process_id), queues=self._settings.queues)
+                log.info("worker_started", worker=str(self._beat.process_id), queues=self._options.queues)
                 await self._stopping.wait()
                 await claims
                 await subscription.close()
@@ -128,7 +134,7 @@ class WorkerProcess:
             await self._machine.processes.close()
             self._lease.stop()
 
-    def request_stop(self) -> None:
+    def stop(self) -> None:
         """Stop claiming, finish what runs within the drain time, and have `run` return (SIGTERM)."""
         self._stopping.set()
         self._wake.set()
@@ -171,12 +177,12 @@ class WorkerProcess:
                 has_failed = True
                 await asyncio.sleep(_AWAY_PAUSE_SECONDS)
                 continue
-            self._describe(self._settings.slots)
+            self._describe(self._options.slots)
             await self._wait_for_work()
 
     async def _wait_for_work(self) -> None:
         # Spread: workers that started together must not sweep together.
-        sweep = self._settings.sweep_interval_ms / 1000 * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+        sweep = self._options.sweep_interval_ms / 1000 * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
         try:
             async with asyncio.timeout(sweep):
                 await self._wake.wait()
@@ -188,9 +194,9 @@ class WorkerProcess:
         log.info("worker_drains", running=self.executor.busy)
         self._describe(0)
         self.executor.end_waiting()
-        await _within(self._settings.drain_ms / 1000, self.executor.all_ended())
+        await _within(self._options.drain_ms / 1000, self.executor.all_ended())
         self.executor.end(self.executor.running(), Ending.SHUTDOWN)
-        patience = self._settings.cancel_grace_ms / 1000 + _LAST_WORDS_SECONDS
+        patience = self._options.cancel_grace_ms / 1000 + _LAST_WORDS_SECONDS
         await _within(patience, self.executor.all_ended())
         try:
             await self.reconciler.hand_back(self.executor.take_going_back())
@@ -199,33 +205,41 @@ class WorkerProcess:
         await _within(_LAST_WORDS_SECONDS, self.reports.emptied())
 
     def _describe(self, slots: int) -> None:
-        self._beat.set_info(describe(self._registry, self._settings.queues, slots, self.executor.busy))
+        self._beat.set_info(describe(self._registry, self._options.queues, slots, self.executor.busy))
 
 
 def worker_process(
-    settings: Settings,
+    options: WorkerOptions,
     store: WorkerStore,
     transport: Transport,
     beat: ProcessBeat,
-    registry: Registry,
+    judge: Judge,
     clock: Clock,
+    config: Path | None = None,
 ) -> WorkerProcess:
-    """Return a worker that is ready to run."""
-    return WorkerProcess(settings, store, transport, beat, registry, clock)
+    """
+    Return a worker of all installed step types, and of those that the file *config* maps to this machine.
+
+    Raises:
+        ConfigInvalid: the file is missing or wrong.
+        StepTypeInvalid: an installed step type breaks the contract.
+    """
+    registry = Registry(installed_step_types(), read_config(config))
+    return WorkerProcess(options, store, transport, beat, judge, registry, clock)
 
 
-def _local_machine(settings: Settings) -> LocalMachine:
-    code = settings.code.resolve() if settings.code else None
+def _local_machine(options: WorkerOptions) -> LocalMachine:
+    code = options.code.resolve() if options.code else None
     processes = GuardedProcesses()
-    commands = CommandRunner(processes, code, settings.cancel_grace_ms)
+    commands = CommandRunner(processes, code, options.cancel_grace_ms)
     functions = FunctionPool(
         processes,
         commands.environment,
         commands.directory,
         CodeWatch(code),
-        size=settings.pool_size or os.cpu_count() or 1,
-        limit=settings.slots,
-        cancel_grace_ms=settings.cancel_grace_ms,
+        size=options.pool_size or os.cpu_count() or 1,
+        limit=options.slots,
+        cancel_grace_ms=options.cancel_grace_ms,
     )
     return LocalMachine(processes=processes, commands=commands, functions=functions)
 
