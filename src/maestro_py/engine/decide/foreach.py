@@ -29,33 +29,34 @@ def start_foreach(run: Run, step: StepState, decision: Decision) -> None:
         finish_step(run, step, StepStatus.SUCCEEDED, decision)
         return
     decision.effects.append(StoreIterations(step.step_id, step.attempt, iterations))
-    launch(run, step, decision)
+    fill_window(run, step, decision)
 
 
-def launch(run: Run, step: StepState, decision: Decision) -> None:
-    """Launch as many iterations as the window has room for, at most one chunk now and the rest in a later batch."""
+def launch(run: Run, step: StepState, decision: Decision, most: int = CHUNK) -> int:
+    """Launch as many iterations as the window has room for, but no more than *most*; return the room that is left."""
     state = step.foreach
     assert state is not None
     room = min(step.node.window - state.running, state.total - state.launched)
     if room <= 0 or state.held or run.is_closing:
-        return
-    count = min(room, CHUNK)
+        return 0
+    count = min(room, most)
     first = state.launched + 1
     state.launched += count
     state.running += count
     run.changed[step.step_id, step.attempt] = step
-    last = decision.effects[-1] if decision.effects else None
-    if isinstance(last, LaunchIterations) and last.step_id == step.step_id and last.first + last.count == first:
-        decision.effects[-1] = LaunchIterations(step.step_id, step.attempt, last.first, last.count + count)
-    else:
-        decision.effects.append(LaunchIterations(step.step_id, step.attempt, first, count))
-    if room > count:
+    decision.effects.append(LaunchIterations(step.step_id, step.attempt, first, count))
+    return room - count
+
+
+def fill_window(run: Run, step: StepState, decision: Decision) -> None:
+    """Launch one chunk now, and the rest of a wide window in later batches, so that no batch is long."""
+    if launch(run, step, decision):
         decision.effects.append(SendToSelf(LaunchContinued(step.step_id, step.attempt)))
 
 
 def continue_launch(run: Run, step: StepState, event: LaunchContinued, decision: Decision) -> None:
     """Launch the next chunk of a wide window."""
-    launch(run, step, decision)
+    fill_window(run, step, decision)
 
 
 def fold_child(run: Run, step: StepState, event: ChildFinished, decision: Decision) -> None:
@@ -75,7 +76,8 @@ def fold_child(run: Run, step: StepState, event: ChildFinished, decision: Decisi
         ):
             decision.effects.append(StopIterations(step.step_id, step.attempt, 0, InstanceStatus.STOPPED))
     if not state.held:
-        launch(run, step, decision)
+        # Its own place only: more room there is while `continue_launch` is still filling the window.
+        launch(run, step, decision, most=1)
     if state.running == 0 and (state.held or state.launched == state.total):
         _finish(run, step, decision)
 
