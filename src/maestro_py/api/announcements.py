@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from maestro_py.api.errors import TooBusy
 from maestro_py.model.errors import DuplicateSignal
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
@@ -17,6 +18,9 @@ from maestro_py.ports.transport import Address, HintKind, Transport
 
 #: Signals stored by one transaction at most.
 BATCH_LIMIT: Final = 500
+
+#: Callers that may wait for one process; more are told to come back.
+WAITING_LIMIT: Final = 20_000
 
 _Waiting = tuple[Announcement, "asyncio.Future[SignalInstance]"]
 
@@ -37,8 +41,11 @@ class Announcer:
 
         Raises:
             DuplicateSignal: it was announced before.
+            TooBusy: too many callers wait already.
             StoreUnavailable: the database is away; a signal with a request id may be sent again.
         """
+        if len(self._waiting) >= WAITING_LIMIT:
+            raise TooBusy(f"{len(self._waiting)} callers wait already to announce signals")
         answer: asyncio.Future[SignalInstance] = asyncio.get_running_loop().create_future()
         self._waiting.append((announcement, answer))
         if self._task is None:

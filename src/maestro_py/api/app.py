@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 
@@ -23,18 +24,28 @@ from maestro_py.api.starts import Starter
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
 from maestro_py.ports.transport import Transport
-from maestro_py.settings import Settings
 
 
-def create_app(store: ApiStore, transport: Transport, settings: Settings, clock: Clock) -> FastAPI:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiOptions:
+    """What can be chosen about an API process."""
+
+    host: str = "127.0.0.1"  #: Address to bind; requests may name it.
+    port: int = 8080  #: Port to bind; 0: any free one.
+    allowed_hosts: tuple[str, ...] = ()  #: Further names that requests may name; ``*``: every name.
+    body_limit_bytes: int = 8 << 20  #: Request bodies above this are answered 413.
+    max_steps: int = 10_000  #: Steps of one definition, nested ones included.
+
+
+def create_app(store: ApiStore, transport: Transport, clock: Clock, options: ApiOptions) -> FastAPI:
     """
     Return the ASGI application.
 
     Args:
         store: Open; closed by whoever opened it, after the application.
         transport: Open; hints leave through it after each commit.
-        settings: ``host``, ``allowed_hosts``, ``body_limit_bytes`` and ``max_steps`` count here.
         clock: Tells the times that are stored and shown.
+        options: The limits, and the names that requests may be for.
     """
     starter = Starter(store, transport, clock)
     announcer = Announcer(store, transport, clock)
@@ -44,7 +55,7 @@ def create_app(store: ApiStore, transport: Transport, settings: Settings, clock:
         clock=clock,
         starter=starter,
         announcer=announcer,
-        max_steps=settings.max_steps,
+        max_steps=options.max_steps,
     )
     metrics = Metrics(starter, transport)
 
@@ -74,7 +85,7 @@ def create_app(store: ApiStore, transport: Transport, settings: Settings, clock:
     ):
         app.include_router(router)
     # The last one added is the first to see a request.
-    app.add_middleware(BodyLimit, limit=settings.body_limit_bytes)
-    app.add_middleware(HostGuard, names=(settings.host, *settings.allowed_hosts))
+    app.add_middleware(BodyLimit, limit=options.body_limit_bytes)
+    app.add_middleware(HostGuard, names=(options.host, *options.allowed_hosts))
     app.add_middleware(Measured, metrics=metrics)
     return app

@@ -37,6 +37,10 @@ class MediaTypeUnsupported(MaestroError):
     """The body is in a format that we do not read."""
 
 
+class TooBusy(MaestroError):
+    """More callers wait already than is good for anybody.  Come back a little later."""
+
+
 class Answer(NamedTuple):
     """How an error is told: the code, its name in the body, and whether the same request may do well later."""
 
@@ -56,6 +60,7 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     BodyTooLarge: Answer(413, "REQUEST_ENTITY_TOO_LARGE"),
     MediaTypeUnsupported: Answer(415, "UNSUPPORTED_MEDIA_TYPE"),
     Unprocessable: Answer(422, "UNPROCESSABLE_ENTITY"),
+    TooBusy: Answer(429, "TOO_MANY_REQUESTS", retryable=True),
     StoreUnavailable: Answer(503, "SERVICE_UNAVAILABLE", retryable=True),
 }
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from maestro_py.admission import StartOutcome, StartRequest, StartResult, VersionName, trigger_uuid
+from maestro_py.api.errors import TooBusy
 from maestro_py.model.definition import ParamDefinition
 from maestro_py.model.errors import Conflict, MaestroError, NotFound, ParamError, StoreUnavailable, Unprocessable
 from maestro_py.model.ids import new_uid
@@ -26,6 +27,8 @@ from maestro_py.ports.transport import Address, HintKind, Transport
 
 #: Runs started by one transaction at most.
 BATCH_LIMIT: Final = 500
+#: Callers that may wait for one process; more are told to come back.
+WAITING_LIMIT: Final = 20_000
 #: How often the version that a name means may change under our hands before we give up.
 _VERSION_TRIES: Final = 5
 #: How often a COMMIT whose outcome is unknown is asked about again, and the pause before, in seconds.
@@ -61,6 +64,7 @@ class Starter:
         self._transport = transport
         self._clock = clock
         self._lanes: dict[str, _Lane] = {}
+        self._waiting = 0
         self.batches = 0  #: Transactions so far, for the metrics.
         self.started = 0  #: Runs asked for so far, for the metrics.
 
@@ -73,8 +77,11 @@ class Starter:
             ParamError: the parameters cannot be evaluated, and the caller does not want that stored.
             Conflict: the trigger that the initiator names is not one of the active version's.
             Unprocessable: the properties of the workflow disable the trigger.
+            TooBusy: too many callers wait already.
             StoreUnavailable: the database is away; the same request id may be sent again.
         """
+        if self._waiting >= WAITING_LIMIT:
+            raise TooBusy(f"{self._waiting} callers wait already to start runs")
         lane = self._lanes.get(ask.workflow_id)
         if lane is None:
             lane = self._lanes[ask.workflow_id] = _Lane()
@@ -82,7 +89,11 @@ class Starter:
         lane.waiting.append((ask, answer))
         if lane.task is None:
             lane.task = asyncio.create_task(self._run(ask.workflow_id, lane))
-        return await answer
+        self._waiting += 1
+        try:
+            return await answer
+        finally:
+            self._waiting -= 1
 
     async def close(self) -> None:
         """Wait for the transactions under way; whoever still waits gets an answer."""
