@@ -33,14 +33,14 @@ _LOCK_FOUND: Final = """
 ), free AS MATERIALIZED (
     SELECT a.*
     FROM found f JOIN fenced USING (partition) CROSS JOIN LATERAL (
-        SELECT s.partition, s.run_uid, s.step_id, s.attempt, s.worker,
-               s.attachable AND s.external_handle IS NOT NULL AS again
-        FROM step_attempt s
+        SELECT t.partition, t.run_uid, t.step_id, t.attempt, t.worker,
+               t.attachable AND t.external_handle IS NOT NULL AS again
+        FROM step_attempt t
         -- By the partition as fenced: first the fence, then the attempt.
-        WHERE s.partition = fenced.partition AND s.run_uid = f.run_uid AND s.step_id = f.step_id
-            AND s.attempt = f.attempt
+        WHERE t.partition = fenced.partition AND t.run_uid = f.run_uid AND t.step_id = f.step_id
+            AND t.attempt = f.attempt
             -- coalesce: so that no partial index of claimed attempts looks better than the primary key.
-            AND s.token = f.token AND coalesce(s.dispatch, '') = 'CLAIMED'
+            AND t.token = f.token AND coalesce(t.dispatch, '') = 'CLAIMED'
         -- SKIP LOCKED: a report, a cancellation or another verdict is on its way; exactly one of us wins the row.
         FOR NO KEY UPDATE SKIP LOCKED
     ) a
@@ -57,12 +57,12 @@ WITH RECURSIVE holder AS (
     )
     FROM holder h WHERE h.worker IS NOT NULL
 ), dead AS MATERIALIZED (
-    SELECT h.worker FROM holder h LEFT JOIN LATERAL (
+    SELECT known.worker FROM holder known LEFT JOIN LATERAL (
         SELECT p.lease_ms <= %(beaten_ms)s
             AND p.beat_at + p.lease_ms * interval '1 millisecond' < clock_timestamp() AS dead
-        FROM process p WHERE p.id = h.worker
+        FROM process p WHERE p.id = known.worker
     ) p ON true
-    WHERE h.worker IS NOT NULL AND coalesce(p.dead, true)
+    WHERE known.worker IS NOT NULL AND coalesce(p.dead, true)
 ), found AS MATERIALIZED (
     SELECT a.* FROM dead d CROSS JOIN LATERAL (
         SELECT s.partition, s.run_uid, s.step_id, s.attempt, s.token FROM step_attempt s
