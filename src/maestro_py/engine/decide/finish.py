@@ -34,7 +34,8 @@ def finish_step(run: Run, step: StepState, status: StepStatus, decision: Decisio
     IGNORE_FAILURE turns FATALLY_FAILED into COMPLETED_WITH_ERROR, except when somebody killed the run; other ends are
     not swallowed (specification 2.3).
     """
-    if status is StepStatus.FATALLY_FAILED and step.node.ignores_failure and run.stop_target is None:
+    killed = run.stop_target is InstanceStatus.FAILED
+    if status is StepStatus.FATALLY_FAILED and step.node.ignores_failure and not killed:
         status = StepStatus.COMPLETED_WITH_ERROR
     if message is not None:
         step.message = message
@@ -45,11 +46,13 @@ def finish_step(run: Run, step: StepState, status: StepStatus, decision: Decisio
             status, step.message = StepStatus.INTERNALLY_FAILED, str(exc)
     set_status(run, step, status, decision.now_ms)
     run.live -= 1
+    was_closing = run.is_closing
     run.count_end(step)
     if status.is_complete:
         for node, satisfied in run.open_gates(step):
             decision.ready.append((node, satisfied, None))
-    elif status is StepStatus.FATALLY_FAILED and step.node.fails_immediately:
+    elif run.is_closing and not was_closing:
+        # Not when the others were told to end before: a killed step does not make them STOPPED.
         decision.stop_others = True
 
 

@@ -7,7 +7,7 @@ from maestro_py.engine.decide.scope import outer_params
 from maestro_py.engine.decide.state import CHUNK, Decision, ForeachState, Run, StepState
 from maestro_py.model.effects import LaunchIterations, SendToSelf, StopIterations, StoreIterations
 from maestro_py.model.events import ChildFinished, ChildrenStopContinued, LaunchContinued
-from maestro_py.model.statuses import FailureMode, InstanceStatus, StepStatus
+from maestro_py.model.statuses import InstanceStatus, StepStatus
 from maestro_py.params import loop_iterations
 
 
@@ -67,14 +67,16 @@ def fold_child(run: Run, step: StepState, event: ChildFinished, decision: Decisi
     ended = event.status.value
     state.counts[ended] = state.counts.get(ended, 0) + 1
     run.changed[step.step_id, step.attempt] = step
-    if event.status is not InstanceStatus.SUCCEEDED and not state.held:
+    if event.status is not InstanceStatus.SUCCEEDED:
         state.held = True
-        if (
-            step.node.step.failure_mode is FailureMode.FAIL_IMMEDIATELY
-            and event.status is InstanceStatus.FAILED
-            and state.running
-        ):
-            decision.effects.append(StopIterations(step.step_id, step.attempt, 0, InstanceStatus.STOPPED))
+    if (
+        event.status is InstanceStatus.FAILED
+        and state.counts[ended] == 1
+        and step.node.fails_immediately
+        and step.intent is None
+        and state.running
+    ):
+        _stop_iterations(step, InstanceStatus.STOPPED, decision)
     if not state.held:
         # Its own place only: more room there is while `continue_launch` is still filling the window.
         launch(run, step, decision, most=1)
@@ -105,9 +107,17 @@ def stop_foreach(run: Run, step: StepState, end: StepStatus, target: InstanceSta
     if state.running == 0:
         _finish(run, step, decision)
     else:
-        # Iterations of a killed run become STOPPED, not killed (specification 6.2).
-        told = InstanceStatus.STOPPED if target is InstanceStatus.FAILED else target
-        decision.effects.append(StopIterations(step.step_id, step.attempt, 0, told))
+        _stop_iterations(step, told_to_iterations(target), decision)
+
+
+def told_to_iterations(target: InstanceStatus) -> InstanceStatus:
+    """Return the target of the iterations of a run with *target*: those of a killed one become STOPPED (6.2)."""
+    return InstanceStatus.STOPPED if target is InstanceStatus.FAILED else target
+
+
+def _stop_iterations(step: StepState, target: InstanceStatus, decision: Decision) -> None:
+    """Begin to tell the iterations in the next batch: those launched in this one have no rows yet."""
+    decision.effects.append(SendToSelf(ChildrenStopContinued(step.step_id, step.attempt, 0, target)))
 
 
 def continue_stop(run: Run, step: StepState, event: ChildrenStopContinued, decision: Decision) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from maestro_py.engine.decide.finish import STEP_END_OF, finish_step, set_run_status
-from maestro_py.engine.decide.foreach import stop_foreach
+from maestro_py.engine.decide.foreach import stop_foreach, told_to_iterations
 from maestro_py.engine.decide.retries import TIMEOUT, fail_attempt
 from maestro_py.engine.decide.state import Decision, Run, StepState
-from maestro_py.model.effects import CancelAttempt
+from maestro_py.model.effects import CancelAttempt, StopIterations
 from maestro_py.model.events import RunOverdue, StopRequested
 from maestro_py.model.statuses import InstanceStatus, StepStatus
 
@@ -20,7 +20,7 @@ def stop_step(run: Run, step: StepState, target: InstanceStatus, decision: Decis
     end = STEP_END_OF[target]
     if step.foreach is not None:
         stop_foreach(run, step, end, target, decision)
-    elif step.dispatched and step.status is StepStatus.WAITING_FOR_PERMITS:
+    elif _is_at_worker(step):
         # A second request overwrites the first: a kill after a stop ends FAILED.
         step.intent = end
         run.changed[step.step_id, step.attempt] = step
@@ -90,15 +90,21 @@ def time_out_step(run: Run, step: StepState, decision: Decision) -> None:
 def force_end(run: Run, event: StopRequested, decision: Decision) -> None:
     """End a quarantined run at once: its later events are not applied, so nothing would ever end it otherwise."""
     run.stop_target = event.target
-    decision.ready.clear()
     for step in list(run.steps.values()):
-        if step.is_live:
-            if step.foreach is None and step.dispatched:
-                decision.effects.append(CancelAttempt(step.step_id, step.attempt))
-            elif step.foreach is not None:
-                stop_foreach(run, step, STEP_END_OF[event.target], event.target, decision)
-            if step.is_live:
-                finish_step(run, step, STEP_END_OF[event.target], decision, "stopped while quarantined")
+        if not step.is_live:
+            continue
+        if step.foreach is not None:
+            # Now, for an event to ourselves would never be applied.
+            told = told_to_iterations(event.target)
+            decision.effects.append(StopIterations(step.step_id, step.attempt, 0, told))
+        elif _is_at_worker(step):
+            decision.effects.append(CancelAttempt(step.step_id, step.attempt))
+        finish_step(run, step, STEP_END_OF[event.target], decision, "stopped while quarantined")
     decision.ready.clear()
     run.note("Stopped while quarantined", decision.now_ms, "WARN")
     set_run_status(run, event.target, decision)
+
+
+def _is_at_worker(step: StepState) -> bool:
+    """Say whether the attempt was dispatched and neither reported, lost nor revoked since."""
+    return step.dispatched and step.status is StepStatus.WAITING_FOR_PERMITS

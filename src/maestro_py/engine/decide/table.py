@@ -84,6 +84,8 @@ def impossible(run: Run, event: Event, decision: Decision) -> None:
 
 def end_sleep(run: Run, step: StepState, event: TimerFired, decision: Decision) -> None:
     """The Sleep is over."""
+    if step.foreach is not None:
+        impossible_step(run, step, event, decision)
     finish_step(run, step, StepStatus.SUCCEEDED, decision)
 
 
