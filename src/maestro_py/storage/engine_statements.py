@@ -7,6 +7,7 @@ zero otherwise, so that all of a batch, its COMMIT included, goes to the server 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, LiteralString
 
 #: Delete and return the oldest events of some partitions; a number of each class, so that no class starves another.
@@ -102,64 +103,74 @@ WITH live AS MATERIALIZED (
 SELECT partition, instance_id FROM live ORDER BY instance_id
 """
 
-UPDATE_RUNS: Final = """
-WITH changed AS (
+#: What a batch writes to most tables, as parts that `save_statement` joins into one statement.  The first two must
+#: change as many rows as they are given.
+SAVE_PARTS: Final[dict[str, LiteralString]] = {
+    "runs": """
     UPDATE workflow_instance w
     SET row_version = w.row_version + 1, status = r.s, start_time_ms = r.b, end_time_ms = r.e,
         deadline_at = to_timestamp(r.d / 1000.0), stop_target = r.g, quarantine_reason = r.q, timeline = r.t,
         modify_time_ms = r.m
-    FROM json_to_recordset(%(rows)s::json)
+    FROM json_to_recordset(%(runs)s::json)
          AS r (p smallint, u uuid, v bigint, s text, b bigint, e bigint, d bigint, g text, q text, t json, m bigint)
     WHERE w.partition = r.p AND w.run_uid = r.u AND w.row_version = r.v
     RETURNING 1
-)
-SELECT 1 / CASE WHEN count(*) = %(expected)s THEN 1 ELSE 0 END FROM changed
-"""
-
-UPDATE_ATTEMPTS: Final = """
-WITH changed AS (
+""",
+    "attempts": """
     UPDATE step_attempt a
     SET status = r.s, times = r.t, edges = r.e, runtime = r.r, intent = r.w, message = r.m
-    FROM json_to_recordset(%(rows)s::json)
+    FROM json_to_recordset(%(attempts)s::json)
          AS r (p smallint, u uuid, i text, n int, s text, t json, e json, r json, w text, m text)
     WHERE a.partition = r.p AND a.run_uid = r.u AND a.step_id = r.i AND a.attempt = r.n
     RETURNING 1
-)
-SELECT 1 / CASE WHEN count(*) = %(expected)s THEN 1 ELSE 0 END FROM changed
-"""
+""",
+    "new_attempts": """
+    INSERT INTO step_attempt (partition, run_uid, step_id, attempt, step_seq, step_uuid, status, times, step_type,
+                              error_retries, platform_retries, timeout_retries, params, edges, runtime, intent,
+                              message, dispatch, queue, backend_keys, task, timeout_ms, queued_at)
+    SELECT r.p, r.u, r.i, r.n, r.o, r.x, r.s, r.t, r.y, r.re, r.rp, r.rt, r.a, r.e, r.r, r.w, r.m, r.d, r.q, r.k, r.j,
+           r.l, CASE WHEN r.d = 'QUEUED' THEN now() END
+    FROM json_to_recordset(%(new_attempts)s::json)
+         AS r (p smallint, u uuid, i text, n int, o int, x uuid, s text, t json, y text, re smallint, rp smallint,
+               rt smallint, a json, e json, r json, w text, m text, d text, q text, k text[], j json, l bigint)
+""",
+    "timers": """
+    INSERT INTO engine_timer (partition, run_uid, fire_at, payload)
+    SELECT r.p, r.u, to_timestamp(r.f / 1000.0), r.e FROM json_to_recordset(%(timers)s::json)
+           AS r (p smallint, u uuid, f bigint, e json)
+""",
+    "inbox": """
+    INSERT INTO engine_inbox (partition, class, run_uid, workflow_id, payload)
+    SELECT r.p, r.c, r.u, r.w, r.e FROM json_to_recordset(%(inbox)s::json)
+           AS r (p smallint, c smallint, u uuid, w text, e json)
+""",
+    "events": """
+    INSERT INTO event_log (partition, create_time_ms, event)
+    SELECT r.p, r.m, r.e FROM json_to_recordset(%(events)s::json) AS r (p smallint, m bigint, e json)
+""",
+}
 
-INSERT_ATTEMPTS: Final = """
-INSERT INTO step_attempt (partition, run_uid, step_id, attempt, step_seq, step_uuid, status, times, step_type,
-                          error_retries, platform_retries, timeout_retries, params, edges, runtime, intent, message,
-                          dispatch, queue, backend_keys, task, timeout_ms, queued_at)
-SELECT r.p, r.u, r.i, r.n, r.o, r.x, r.s, r.t, r.y, r.re, r.rp, r.rt, r.a, r.e, r.r, r.w, r.m, r.d, r.q, r.k, r.j, r.l,
-       CASE WHEN r.d = 'QUEUED' THEN now() END
-FROM json_to_recordset(%(rows)s::json)
-     AS r (p smallint, u uuid, i text, n int, o int, x uuid, s text, t json, y text, re smallint, rp smallint,
-           rt smallint, a json, e json, r json, w text, m text, d text, q text, k text[], j json, l bigint)
-"""
 
-INSERT_TIMERS: Final = """
-INSERT INTO engine_timer (partition, run_uid, fire_at, payload)
-SELECT r.p, r.u, to_timestamp(r.f / 1000.0), r.e FROM json_to_recordset(%(rows)s::json)
-       AS r (p smallint, u uuid, f bigint, e json)
-"""
+@cache
+def save_statement(parts: tuple[str, ...]) -> LiteralString:
+    """
+    Return one statement that writes *parts* (keys of `SAVE_PARTS`), at least one.
 
-INSERT_INBOX: Final = """
-INSERT INTO engine_inbox (partition, class, run_uid, workflow_id, payload)
-SELECT r.p, r.c, r.u, r.w, r.e FROM json_to_recordset(%(rows)s::json)
-       AS r (p smallint, c smallint, u uuid, w text, e json)
-"""
+    One statement rather than six: for the small batches of an idle system their overhead is most of the cost.
+    """
+    joined: LiteralString = ", ".join(f"{part} AS ({SAVE_PARTS[part]})" for part in SAVE_PARTS if part in parts)  # type: ignore[assignment]  # mypy does not see that these are literals
+    counts: LiteralString = " + ".join(  # type: ignore[assignment]  # noqa: S608  # (as above)
+        f"1 / CASE WHEN (SELECT count(*) FROM {part}) = %({part}_expected)s THEN 1 ELSE 0 END"
+        for part in ("runs", "attempts")
+        if part in parts
+    )
+    return "WITH " + joined + " SELECT " + (counts or "1")
+
 
 INSERT_ITEMS: Final = """
 INSERT INTO foreach_items (partition, run_uid, step_id, attempt, chunk, loop_values)
 SELECT r.p, r.u, r.i, r.n, r.c, r.l FROM json_to_recordset(%(rows)s::json)
        AS r (p smallint, u uuid, i text, n int, c int, l json)
-"""
-
-INSERT_EVENTS: Final = """
-INSERT INTO event_log (partition, create_time_ms, event)
-SELECT r.p, r.m, r.e FROM json_to_recordset(%(rows)s::json) AS r (p smallint, m bigint, e json)
 """
 
 INSERT_DEAD_LETTERS: Final = """
@@ -280,5 +291,6 @@ WHERE (
 
 #: Every statement of a batch by its name, for the test that explains each of them.
 HOT_STATEMENTS: Final[dict[str, LiteralString]] = {
-    name: text for name, text in list(globals().items()) if name.isupper() and isinstance(text, str)
+    **{name: text for name, text in list(globals().items()) if name.isupper() and isinstance(text, str)},
+    "SAVE": save_statement(tuple(SAVE_PARTS)),
 }

@@ -140,33 +140,37 @@ class PostgresTransaction:
         """Write everything and commit; return the workers that hold an attempt to be cancelled."""
         with _translated():
             async with self._conn.pipeline():
-                await self._write(sql.UPDATE_RUNS, writes.runs, expected=True)
-                await self._write(sql.UPDATE_ATTEMPTS, writes.attempts, expected=True)
-                await self._write(sql.INSERT_ATTEMPTS, writes.new_attempts)
+                await self._save_parts(writes)
                 await self._write(sql.INSERT_ITEMS, writes.items)
                 for launch in writes.launches:
                     await self._conn.execute(sql.LAUNCH, _launch_arguments(launch), prepare=True)
+                # After the rows they speak of: what is created and taken back in one batch is both.
                 cancelled = await self._write(sql.CANCEL, writes.cancels)
                 await self._write(sql.OFFER, writes.offers)
-                await self._write(sql.INSERT_TIMERS, writes.timers)
-                await self._write(sql.INSERT_INBOX, writes.inbox)
                 await self._write(sql.INSERT_DEAD_LETTERS, writes.dead_letters)
-                await self._write(sql.INSERT_EVENTS, writes.events)
                 await self._conn.execute("COMMIT")
                 return [row[0] for row in await cancelled.fetchall()] if cancelled else []
 
-    async def _write(self, statement: LiteralString, rows: Sequence[dict[str, Any]], *, expected: bool = False) -> Any:
-        if not rows:
-            return None
-        arguments: dict[str, Any] = {"rows": orjson.dumps(rows, default=_json_default).decode()}
-        if expected:
-            arguments["expected"] = len(rows)
-        return await self._conn.execute(statement, arguments, prepare=True)
+    async def _save_parts(self, writes: Writes) -> None:
+        parts = {name: rows for name in sql.SAVE_PARTS if (rows := getattr(writes, name))}
+        if parts:
+            arguments: dict[str, Any] = {name: _document(rows) for name, rows in parts.items()}
+            arguments |= {"runs_expected": len(writes.runs), "attempts_expected": len(writes.attempts)}
+            await self._conn.execute(sql.save_statement(tuple(parts)), arguments, prepare=True)
+
+    async def _write(self, statement: LiteralString, rows: Sequence[dict[str, Any]]) -> Any:
+        if rows:
+            return await self._conn.execute(statement, {"rows": _document(rows)}, prepare=True)
+        return None
 
     async def end(self) -> None:
         """Roll back whatever `save` has not committed."""
         if self._conn.info.transaction_status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN):
             await self._conn.execute("ROLLBACK")
+
+
+def _document(rows: Sequence[dict[str, Any]]) -> str:
+    return orjson.dumps(rows, default=_json_default).decode()
 
 
 def _json_default(value: Any) -> Any:
