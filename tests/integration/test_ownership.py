@@ -214,6 +214,7 @@ async def test_a_partition_is_handed_over_only_when_the_lanes_have_let_go(subjec
 
     handing_over = asyncio.create_task(subject.tick())
     await wait_until_async(lambda: subject.lanes.asked)
+    assert set(range(32)) == set(subject.owned), "nothing new begins for what is being let go"
     assert {subject.beat.process_id} == set((await table.owners()).values())
     subject.lanes.may_let_go.set()
     await handing_over

@@ -60,7 +60,7 @@ class Ownership:
         on_release: Asked to let partitions go.  It is also told of those that somebody took from us.
         drain_seconds: How long *on_release* may take.
 
-    `owned` maps each partition of ours to its epoch.
+    `owned` maps each partition of ours to its epoch; one that is being let go is no longer in it.
     """
 
     def __init__(
@@ -148,19 +148,20 @@ class Ownership:
             self._on_acquire(epochs)
 
     async def _hand_over(self, partitions: frozenset[int]) -> None:
+        # No longer ours from here on, so that nothing new begins for them while their lanes finish.
+        epochs = {p: self.owned.pop(p) for p in partitions}
         if not await self._drained(partitions):
-            # The lanes go on with them, and are asked again at the next look.
-            self._on_acquire({p: self.owned[p] for p in partitions if p in self.owned})
+            self._adopt(epochs)  # The lanes go on with them, and are asked again at the next look.
             return
-        epochs = {p: self.owned.pop(p) for p in partitions if p in self.owned}
         await self._store.release(self._me, epochs)
         _log.info("partitions_handed_over", partitions=sorted(epochs))
 
     async def _hand_over_all(self) -> None:
         """Leave nothing behind; what cannot be handed over is taken when our row is gone or our lease is over."""
-        if not await self._drained(frozenset(self.owned)):
-            return
+        partitions = frozenset(self.owned)
         self.owned.clear()
+        if not await self._drained(partitions):
+            return
         try:
             await self._store.release_all(self._me)
         except StoreUnavailable as exc:
