@@ -18,6 +18,7 @@ from maestro_py.api.routes.instances import instance_routes
 from maestro_py.api.routes.signals import signal_routes
 from maestro_py.api.routes.starts import start_routes
 from maestro_py.api.routes.steps import step_routes
+from maestro_py.api.routes.stops import stop_routes
 from maestro_py.api.routes.workflows import workflow_routes
 from maestro_py.api.services import Services
 from maestro_py.api.starts import Starter
@@ -78,6 +79,7 @@ def create_app(store: ApiStore, transport: Transport, clock: Clock, options: Api
         health_routes(services, metrics),
         workflow_routes(services),
         start_routes(services),
+        stop_routes(services),
         instance_routes(services),
         step_routes(services),
         signal_routes(services),

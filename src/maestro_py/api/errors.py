@@ -20,7 +20,7 @@ from maestro_py.model.errors import (
     StoreUnavailable,
     Unprocessable,
 )
-from maestro_py.ports.api_store import StrategyChangeRefused
+from maestro_py.ports.api_store import StopRefused, StrategyChangeRefused
 
 log = structlog.get_logger()
 
@@ -54,6 +54,7 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     DefinitionInvalid: Answer(400, "BAD_REQUEST"),
     ParamError: Answer(400, "BAD_REQUEST"),
     RequestInvalid: Answer(400, "BAD_REQUEST"),
+    StopRefused: Answer(400, "BAD_REQUEST"),
     NotFound: Answer(404, "NOT_FOUND"),
     Conflict: Answer(409, "CONFLICT"),
     StrategyChangeRefused: Answer(412, "PRECONDITION_FAILED"),

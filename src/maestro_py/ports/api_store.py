@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from maestro_py.admission import StartRequest, StartResult
 from maestro_py.model.errors import DuplicateSignal, MaestroError
 from maestro_py.model.forms import Push
+from maestro_py.model.statuses import InstanceStatus
 from maestro_py.ports.api_records import (
     AttemptDetail,
     AttemptRef,
@@ -35,6 +36,27 @@ from maestro_py.ports.signal_store import Announcement, SignalInstance
 
 class StrategyChangeRefused(MaestroError):
     """The new run strategy does not fit the runs that exist.  Let them end, or stop them, and push again."""
+
+
+class StopRefused(MaestroError):
+    """The run cannot be stopped: it is not the latest of its instance, or it has ended otherwise already."""
+
+
+class StopAnswer(NamedTuple):
+    """What became of one run that was to be stopped."""
+
+    run_id: int
+    status: InstanceStatus  #: At this moment.
+    completed: bool  #: Whether the run has ended; else the engine ends it, and *partitions* are to be hinted.
+    partitions: Sequence[int] = ()
+
+
+class WorkflowStopAnswer(NamedTuple):
+    """How many runs of a workflow ended at once, and how many the engine ends."""
+
+    queued: int
+    running: int
+    partitions: Sequence[int] = ()
 
 
 class Change(NamedTuple):
@@ -99,6 +121,25 @@ class StartStore(Protocol):
 
     async def start(self, requests: Sequence[StartRequest], *, now_ms: int) -> list[StartResult]:
         """Admit and store the runs; return what became of each, in their order."""
+        ...
+
+
+class StopStore(Protocol):
+    """Stopping and killing runs."""
+
+    async def stop(self, ref: RunRef, target: InstanceStatus, *, by: str, reason: str, now_ms: int) -> StopAnswer:
+        """
+        End the latest run of an instance with *target*, or have the engine do so.
+
+        Raises:
+            StopRefused: the run named is not the latest, or ended otherwise before.
+        """
+        ...
+
+    async def stop_workflow(
+        self, workflow_id: str, target: InstanceStatus, *, by: str, reason: str, now_ms: int
+    ) -> WorkflowStopAnswer:
+        """End every unfinished run of a workflow with *target*, or have the engine do so."""
         ...
 
 
@@ -189,6 +230,11 @@ class ApiStore(Protocol):
     @property
     def starts(self) -> StartStore:
         """Return what starts runs."""
+        ...
+
+    @property
+    def stops(self) -> StopStore:
+        """Return what stops runs."""
         ...
 
     @property

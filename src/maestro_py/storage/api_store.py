@@ -17,6 +17,7 @@ from maestro_py.storage.instance_reads import InstanceReader
 from maestro_py.storage.migrate import head
 from maestro_py.storage.starts import start_runs_durably
 from maestro_py.storage.step_reads import StepReader
+from maestro_py.storage.stops import Stopper
 
 
 class _Starts:
@@ -71,6 +72,7 @@ class PostgresApiStore:
         self.definitions = DefinitionReader(reads, cache)
         self.changes = DefinitionWriter(hot, cache)
         self.starts = _Starts(hot)
+        self.stops = Stopper(hot)
         self.instances = InstanceReader(reads, cache)
         self.steps = StepReader(reads, cache)
         self.signals = _Signals(hot)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request
 
 from maestro_py.api.definition_door import Accepted, accepted_push
+from maestro_py.api.errors import MediaTypeUnsupported
 from maestro_py.api.requests import Caller, Cursor, First, Last, json_bytes, named_caller, page_request, version_ref
 from maestro_py.api.responses import Json
 from maestro_py.api.services import Services
@@ -60,6 +61,12 @@ def workflow_routes(services: Services) -> APIRouter:
         _, author = await accepted(request, user)
         message = "the workflow definition is valid."
         return Json(acted(services.clock.now_ms(), "VALIDATE", author, message))
+
+    @routes.post("/yaml", include_in_schema=False)
+    @routes.put("/actions/validate/yaml", include_in_schema=False)
+    async def yaml() -> Json:
+        """Refuse YAML by its name."""
+        raise MediaTypeUnsupported("YAML is not supported yet: push JSON (comments are allowed)")
 
     @routes.get("")
     async def workflows(
