@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import setproctitle
 import structlog
 
+from maestro_py.api.app import ApiOptions
+from maestro_py.api.process import ApiProcess
 from maestro_py.clock import SystemClock
 from maestro_py.engine.context import EngineOptions
 from maestro_py.engine.process import EngineProcess, Pulse
@@ -22,6 +24,7 @@ from maestro_py.parent import watch_parent
 from maestro_py.ports.transport import Transport
 from maestro_py.settings import Settings, SettingsInvalid
 from maestro_py.signals.process import SignalProcess
+from maestro_py.storage.api_store import PostgresApiStore
 from maestro_py.storage.connections import Database
 from maestro_py.storage.duties import PostgresDuties
 from maestro_py.storage.engine_store import PostgresEngineStore
@@ -30,8 +33,11 @@ from maestro_py.storage.partitions import PostgresPartitions
 from maestro_py.storage.processes import Beat, PostgresJudge
 from maestro_py.storage.signal_cursors import PostgresSignalStore
 from maestro_py.storage.starts import partition_count
+from maestro_py.storage.worker_store import PostgresWorkerStore
 from maestro_py.transport.faulty import Faults, FaultyTransport
 from maestro_py.transport.postgres import PostgresTransport
+from maestro_py.workers.options import WorkerOptions
+from maestro_py.workers.process import worker_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,51 @@ async def serve_signal(settings: Settings, stopping: asyncio.Event) -> None:
         await until(stopping, service.run(), service.stop)
 
 
+async def serve_worker(settings: Settings, stopping: asyncio.Event) -> None:
+    """Run a worker until *stopping* is set; then let it finish what it runs."""
+    async with world(settings, ProcessKind.WORKER, lease_ms=settings.worker_lease_ms) as at:
+        worker = worker_process(
+            WorkerOptions(
+                queues=settings.queues,
+                slots=settings.slots,
+                pool_size=settings.pool_size,
+                code=settings.code,
+                lease_ms=settings.worker_lease_ms,
+                beat_interval_ms=settings.beat_interval_ms,
+                sweep_interval_ms=settings.sweep_interval_ms,
+                drain_ms=settings.drain_ms,
+                cancel_grace_ms=settings.cancel_grace_ms,
+                log_limit_bytes=settings.log_limit_bytes,
+            ),
+            PostgresWorkerStore(at.hot, at.beat.process_id),
+            at.transport,
+            at.beat,
+            PostgresJudge(at.database, at.beat),
+            SystemClock(),
+            settings.config,
+        )
+        await until(stopping, worker.run(), worker.stop)
+
+
+async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:
+    """Serve the API until *stopping* is set; requests under way are then finished first."""
+    async with world(settings, ProcessKind.API, lease_ms=settings.service_lease_ms, connections=8) as at:
+        api = ApiProcess(
+            PostgresApiStore(at.database, at.hot),
+            at.transport,
+            at.beat,
+            PostgresJudge(at.database, at.beat),
+            SystemClock(),
+            ApiOptions(
+                host=settings.host,
+                port=settings.port,
+                body_limit_bytes=settings.body_limit_bytes,
+                max_steps=settings.max_steps,
+            ),
+        )
+        await until(stopping, api.run(), api.stop)
+
+
 # --- entry points of the command line ----------------------------------------------------------------------
 
 
@@ -149,6 +200,16 @@ def run_engine(settings: Settings) -> None:
 def run_signal(settings: Settings) -> None:
     """Run a signal service in this process until SIGTERM or SIGINT."""
     _run(settings, ProcessKind.SIGNAL, serve_signal)
+
+
+def run_worker(settings: Settings) -> None:
+    """Run a worker in this process until SIGTERM or SIGINT."""
+    _run(settings, ProcessKind.WORKER, serve_worker)
+
+
+def run_api(settings: Settings) -> None:
+    """Run the API in this process until SIGTERM or SIGINT."""
+    _run(settings, ProcessKind.API, serve_api)
 
 
 async def until(stopping: asyncio.Event, running: Awaitable[None], stop: Callable[[], None]) -> None:
