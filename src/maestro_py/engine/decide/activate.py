@@ -111,6 +111,9 @@ def _task(run: Run, step: StepState) -> dict[str, Any]:
         "workflow_id": run.workflow_id,
         "instance_id": run.instance_id,
         "run_id": run.run_id,
+        "step_id": step.step_id,
+        "attempt": step.attempt,
+        "step_type": step.node.step.type,
         "correlation_id": run.correlation_id,
     }
     if run.parent is None:
