@@ -75,6 +75,8 @@ json_to_recordset(%(reports)s::json)
     AS r (partition smallint, run_uid uuid, step_id text, attempt integer, token integer, payload json)
 """
 
+#: The guard is not plainly ``dispatch = 'CLAIMED'``: that would let the planner come by a partial index of all claimed
+#: attempts, and compare each of them with each report.
 _APPLY: Final = """
 ), reported AS (
     UPDATE step_attempt a
@@ -84,7 +86,7 @@ _APPLY: Final = """
             'start_time_ms', g.payload -> 'start_time_ms', 'end_time_ms', g.payload -> 'end_time_ms') END
     FROM given g
     WHERE a.partition = g.partition AND a.run_uid = g.run_uid AND a.step_id = g.step_id AND a.attempt = g.attempt
-        AND a.token = g.token AND a.dispatch = 'CLAIMED' AND a.worker = %(worker)s
+        AND a.token = g.token AND a.dispatch || '' = 'CLAIMED' AND a.worker = %(worker)s
     RETURNING a.partition, a.run_uid, g.payload
 ), told AS (
     INSERT INTO engine_inbox (partition, class, run_uid, payload)
@@ -147,15 +149,15 @@ UPDATE step_attempt a
 SET dispatch = 'QUEUED', worker = NULL, claim_id = NULL, claimed_at = NULL, deadline_at = NULL
 FROM given g
 WHERE a.partition = g.partition AND a.run_uid = g.run_uid AND a.step_id = g.step_id AND a.attempt = g.attempt
-    AND a.token = g.token AND a.claim_id = g.claim_id AND a.dispatch = 'CLAIMED' AND a.worker = %(worker)s
+    AND a.token = g.token AND a.claim_id = g.claim_id AND a.dispatch || '' = 'CLAIMED' AND a.worker = %(worker)s
 RETURNING a.queue
 """
 
 #: Returns a row if the attempt is still the worker's.
 _SAVE_HANDLE: Final = """
-UPDATE step_attempt SET external_handle = %(handle)s::json
-WHERE partition = %(partition)s AND run_uid = %(run_uid)s AND step_id = %(step_id)s AND attempt = %(attempt)s
-    AND token = %(token)s AND dispatch = 'CLAIMED' AND worker = %(worker)s
+UPDATE step_attempt a SET external_handle = %(handle)s::json
+WHERE a.partition = %(partition)s AND a.run_uid = %(run_uid)s AND a.step_id = %(step_id)s AND a.attempt = %(attempt)s
+    AND a.token = %(token)s AND a.dispatch || '' = 'CLAIMED' AND a.worker = %(worker)s
 RETURNING 1
 """
 
