@@ -14,6 +14,7 @@ from tests.postgres import (
     postgres_for_tests,
     temporary_data_directory,
 )
+from tests.system import System, running_system
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +50,10 @@ def data_directory() -> Iterator[Path]:
     """An empty data directory, open to an embedded server's account also when the tests run as root."""
     with temporary_data_directory() as directory:
         yield directory
+
+
+@pytest.fixture
+def system(database_url: str) -> Iterator[System]:
+    """The processes of a system on a database of the test's own; none runs yet."""
+    with running_system(database_url) as running:
+        yield running
