@@ -42,7 +42,8 @@ class Document(BaseModel):
     @classmethod
     def screen(cls, known: dict[str, Any], unknown: dict[str, Any], problems: Problems) -> None:
         """Look at the raw fields before any is read: refuse those the model does not have.  Overrides add rules."""
-        refuse_unknown(unknown, cls.model_fields.keys() - cls.internal, problems)
+        if unknown:
+            refuse_unknown(unknown, cls.__pydantic_fields__.keys() - cls.internal, problems)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -53,10 +54,11 @@ class Document(BaseModel):
             raise PydanticCustomError("object_type", "must be an object, not {kind}", {"kind": spell_kind(data)})
         known = _Screened()
         unknown: dict[str, Any] = {}
+        fields = cls.__pydantic_fields__
         for name, value in data.items():
-            if name not in cls.model_fields or name in cls.internal:
+            if name not in fields or name in cls.internal:
                 unknown[name] = value
-            elif value is not None and (value not in ([], {}) or name in cls.keeps_empty):
+            elif value is not None and ((value != [] and value != {}) or name in cls.keeps_empty):
                 known[name] = value
         problems = Problems()
         cls.screen(known, unknown, problems)

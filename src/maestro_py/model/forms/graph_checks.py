@@ -26,6 +26,7 @@ def check_size(outline: Outline, max_steps: int, problems: Problems) -> None:
         count += level.size
         if depth >= MAX_NESTING:
             problems.add(level.at, f"steps may be nested at most {MAX_NESTING} levels deep")
+            continue
         levels.extend((node.level, depth + 1) for node in level.nodes if node.level is not None)
     if count > max_steps:
         problems.add(outline.level.at, f"{count} steps, nested ones included, are more than {max_steps}")

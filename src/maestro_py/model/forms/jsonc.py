@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 from maestro_py.model.errors import DefinitionInvalid, FieldError
@@ -27,6 +26,8 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_UNSTORABLE: Final = "holds a character that cannot be stored (U+0000, or half of a surrogate pair)"
 _NOT_NEWLINE: Final = re.compile(r"[^\n]")
 
 
@@ -71,6 +72,7 @@ def _without_comments(text: str) -> str:
     """Return *text* with comments and trailing commas as spaces, so that every position stays what it was."""
     blanks: list[tuple[int, int]] = []
     comma: re.Match[str] | None = None
+    after_value = False
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
         if kind == "open_comment":
@@ -81,7 +83,8 @@ def _without_comments(text: str) -> str:
             continue
         if kind == "close" and comma is not None:
             blanks.append(comma.span())
-        comma = match if kind == "comma" and comma is None else None
+        comma = match if kind == "comma" and after_value else None
+        after_value = kind in ("string", "close") or (kind == "other" and match.group()[-1] not in "[{:")
     parts: list[str] = []
     end = 0
     for start, stop in sorted(blanks):
@@ -124,36 +127,31 @@ def _position(text: str, at: int) -> tuple[int, int]:
 
 
 def _refuse(message: str) -> NoReturn:
+    message = message.encode("utf-8", "replace").decode()  # what is refused may not be storable
     raise DefinitionInvalid(f"The body is not valid JSON: {message}", [FieldError("", message)])
 
 
 def _check(value: Any, problems: Problems) -> None:
-    """Refuse what JSON allows and nothing behind the door can hold."""
-    for at, inner in _walk(value, ()):
-        if len(at) > MAX_DEPTH:
-            _refuse(f"the document is nested deeper than {MAX_DEPTH} levels")
-        if isinstance(inner, str) and not _storable(inner):
-            problems.add(at, "holds a character that cannot be stored (U+0000, or half of a surrogate pair)")
-        elif isinstance(inner, int) and not _LONG_MIN <= inner <= _LONG_MAX:
-            problems.add(at, "a whole number must fit in 64 bits")
-
-
-def _walk(value: Any, at: Location) -> Iterator[tuple[Location, Any]]:
-    """Yield every value and key with its place; iterative, since the depth is not yet known to be small."""
-    stack: list[tuple[Location, Any]] = [(at, value)]
+    """Refuse what JSON allows and nothing behind the door can hold.  Iterative: the depth is not yet known."""
+    stack: list[tuple[Location, Any]] = [((), [value])]
     while stack:
-        place, inner = stack.pop()
-        yield place, inner
+        place, container = stack.pop()
         if len(place) > MAX_DEPTH:
-            continue
-        if isinstance(inner, dict):
-            stack.extend(((*place, key), child) for key, child in inner.items())
-            stack.extend((place, key) for key in inner)
-        elif isinstance(inner, list):
-            stack.extend(((*place, index), child) for index, child in enumerate(inner))
+            _refuse(f"the document is nested deeper than {MAX_DEPTH} levels")
+        for key, inner in container.items() if type(container) is dict else enumerate(container):
+            if type(key) is str and not _storable(key):
+                problems.add(place[1:], f"a key {_UNSTORABLE}")
+                continue
+            kind = type(inner)
+            if kind is dict or kind is list:
+                stack.append(((*place, key), inner))
+            elif kind is str and not _storable(inner):
+                problems.add((*place, key)[1:], _UNSTORABLE)
+            elif kind is int and not _LONG_MIN <= inner <= _LONG_MAX:
+                problems.add((*place, key)[1:], "a whole number must fit in 64 bits")
 
 
 def _storable(text: str) -> bool:
-    if text.isascii():
-        return "\0" not in text
-    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    if "\0" in text:
+        return False
+    return text.isascii() or _SURROGATE.search(text) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, PlainValidator
 
@@ -188,6 +188,8 @@ class GitInfoDocument(Document):
 
 class PushDocument(Document):
     """The body of a push in native form; keys beside these are kept as extra information."""
+
+    keeps_empty: ClassVar[frozenset[str]] = frozenset({"properties"})  # given, even empty, they reset some fields
 
     properties: PropertiesDocument | None = None
     workflow: WorkflowDocument

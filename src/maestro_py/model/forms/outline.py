@@ -18,9 +18,9 @@ Mentions = list[tuple[Location, Mention]]
 
 #: Fields of a step that see workflow parameters only (specification 2.7, 4.4).
 _WORKFLOW_ONLY: Final = ("timeout", "retry_policy", "retries")
-#: Fields of a step of the simple form that are no literals.
+#: Fields of a step of the simple form that are no literals, or (params) are looked at by themselves.
 _SIMPLE_PLAIN: Final = frozenset(
-    {"id", "type", "name", "description", "dependencies", "steps", "tags", "queue", "outputs", "failure_mode"}
+    {"id", "type", "name", "description", "dependencies", "when", "params", "steps", "tags", "queue", "outputs"}
 )
 
 
@@ -85,7 +85,7 @@ def _outline(workflow: Mapping[str, Any], at: Location, read_level: Callable[[An
     params = _object(workflow.get("params"))
     return Outline(
         level=read_level(workflow.get("steps"), (*at, "steps")),
-        params={name: list(mentions_in(value, (*at, "params", name))) for name, value in params.items()},
+        params={name: list(_param_mentions(value, (*at, "params", name))) for name, value in params.items()},
         params_at=(*at, "params"),
         mentions=list(mentions_in(workflow.get("timeout"), (*at, "timeout"))),
         malformed=list(_malformed(workflow, at)),
@@ -114,7 +114,7 @@ def _add_native(level: Level, name: str, step: Mapping[str, Any], at: Location) 
             params=frozenset(params),
             loop=frozenset(loop),
             spread=step.get("spread_items") is True,
-            mentions=list(mentions_in(params, (*at, "params"))),
+            mentions=_params_mentions(params, (*at, "params")),
             workflow_mentions=_workflow_mentions(step, at),
             predecessors=((*at, "transition", "predecessors"), tuple(_texts(predecessors))) if predecessors else None,
         )
@@ -142,7 +142,7 @@ def _add_simple(level: Level, name: str, step: dict[str, Any], at: Location) -> 
             params=frozenset(_object(step.get("params"))),
             loop=frozenset({"item"}) if is_foreach(step) else frozenset(),
             spread=is_foreach(step),
-            mentions=list(mentions_in(literals, at)),
+            mentions=[*mentions_in(literals, at), *_params_mentions(_object(step.get("params")), (*at, "params"))],
             workflow_mentions=_workflow_mentions(step, at),
         )
     )
@@ -150,6 +150,21 @@ def _add_simple(level: Level, name: str, step: dict[str, Any], at: Location) -> 
         if isinstance(source, str):
             edge_at = (*at, "dependencies", index)
             level.edges.append(Edge(source=source, target=name, named=source, at=edge_at))
+
+
+def _params_mentions(params: Mapping[str, Any], at: Location) -> Mentions:
+    return [found for name, document in params.items() for found in _param_mentions(document, (*at, name))]
+
+
+def _param_mentions(document: Any, at: Location) -> Iterator[tuple[Location, Mention]]:
+    """Yield the mentions in a plain value, or in the value of a definition: the rest of that is no literal."""
+    if not isinstance(document, dict) or "value" not in document or "type" not in document:
+        yield from mentions_in(document, at)
+    elif isinstance(value := document["value"], dict) and str(document["type"]).upper() == "MAP":
+        for name, inner in value.items():
+            yield from _param_mentions(inner, (*at, "value", name))
+    else:
+        yield from mentions_in(value, (*at, "value"))
 
 
 def _workflow_mentions(step: Mapping[str, Any], at: Location) -> Mentions:

@@ -113,7 +113,8 @@ def _check_plain(at: Location, mention: Mention, sight: _Sight, problems: Proble
     """Refuse ``${step.name}``, which was meant as an output.  Other names may be given at the start."""
     for name, way in mention.alternatives[0].readings():
         if way and name in sight.steps:
-            problems.add(at, f"'{mention.text}' is no parameter; write ${{{name}.output.{'.'.join(way)}}}")
+            meant = ".".join(part for part in way if part not in ("", "output")) or "name"
+            problems.add(at, f"'{mention.text}' is no parameter; write ${{{name}.output.{meant}}}")
             return
 
 

@@ -84,8 +84,8 @@ class SimpleStepDocument(Document):
             words: frozenset[str] = frozenset()
         else:
             words = _screen_leaf(known, unknown, problems)
-        suggested = (cls.model_fields.keys() - cls.internal) | words
-        refuse_unknown([name for name in unknown if name not in words], suggested, problems)
+        if refused := [name for name in unknown if name not in words]:
+            refuse_unknown(refused, (cls.__pydantic_fields__.keys() - cls.internal) | words, problems)
 
     def step(self, successors: dict[str, str]) -> Step:
         """Return the value that this document spells; *successors* come from the steps that depend on it."""

@@ -17,7 +17,7 @@ from maestro_py.model.definition import ParamDefinition, ParamType
 from maestro_py.model.forms.fields import refuse, text
 from maestro_py.model.forms.param_documents import typed_definition
 from maestro_py.model.forms.problems import Problems
-from maestro_py.model.literals import infer_type, spell_kind
+from maestro_py.model.literals import infer_type, text_of
 from maestro_py.model.templates import Location, lone_mention
 
 #: Step types as they are spelled: those of the specification, then ours (DESIGN section 6).
@@ -60,7 +60,7 @@ _WORDS: Final[Mapping[str, Words]] = {
     "Sleep": {"seconds": ParamType.LONG},
     "bench_noop": {},
     "python": {"function": _TEXT, "script": _TEXT, "source": _TEXT, "args": _ANY, "kwargs": _ANY, "env": _TEXT_MAP},
-    "shell": {"command": _TEXT_OR_LIST, "script": _TEXT, "env": _TEXT_MAP, "cwd": _TEXT},
+    "shell": {"command": _TEXT, "script": _TEXT, "args": _TEXTS, "env": _TEXT_MAP, "cwd": _TEXT},
     "Http": {"url": _TEXT, "method": _TEXT, "headers": _TEXT_MAP, "body": _ANY},
     "sql": _QUERY,
     "trino": _QUERY,
@@ -153,21 +153,18 @@ def _word(word: str, kind: ParamType | None, value: Any, at: Location, problems:
     if kind in (_TEXTS, _TEXT_MAP) and lone_mention(value) is None:
         value = _as_texts(value)
     elif kind is _TEXT:
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
-            problems.add(at, f"must be a text, not {spell_kind(value)}")
-            return None
-        value = _as_text(value)
+        value = _as_text(value) if not isinstance(value, bool) else value
     return typed_definition(kind, value, at, problems)
 
 
-def _as_text(value: Any) -> Any:
-    """Return a number as text: ``"cpu": 2`` is what a person writes."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
 def _as_texts(value: Any) -> Any:
+    """Return numbers and booleans in a list or an object as text: ``{"DEBUG": true}`` is what a person writes."""
     if isinstance(value, list):
         return [_as_text(inner) for inner in value]
     if isinstance(value, dict):
         return {key: _as_text(inner) for key, inner in value.items()}
     return value
+
+
+def _as_text(value: Any) -> Any:
+    return text_of(value) if isinstance(value, bool | int | float) else value
