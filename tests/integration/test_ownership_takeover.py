@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from maestro_py.testing.waiting import wait_until_async
-from tests.integration.test_ownership import PARTITIONS, Lanes, running_engine
+from tests.ownership_scene import PARTITIONS, Lanes, running_engine
 
 #: An engine that owns partitions and, asked to, begins a batch with a COPY and stops itself within it.
 ENGINE = """
