@@ -12,8 +12,10 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+import psycopg
 from psycopg import errors
 
+from maestro_py.model.errors import StoreUnavailable
 from maestro_py.ports.worker_store import (
     AttemptKey,
     AttemptTaken,
@@ -191,8 +193,9 @@ class PostgresWorkerStore:
 
     async def register_step_types(self, names: Collection[str]) -> None:
         """Remember that workers that run *names* exist; known names stay as they are."""
-        async with self._database.connection() as conn:
-            await conn.execute(_REGISTER, {"names": sorted(names)})
+        with _translated_errors():
+            async with self._database.connection() as conn:
+                await conn.execute(_REGISTER, {"names": sorted(names)})
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Claim at most ``request.limit`` attempts, the longest queued first; when it raises, some may be claimed."""
@@ -204,7 +207,7 @@ class PostgresWorkerStore:
             "worker": self._worker,
             "claim_id": request.claim_id,
         }
-        with _retried_errors():
+        with _translated_errors():
             async with self._database.connection() as conn:
                 cursor = await conn.execute(_CLAIM, values, prepare=True)
                 return [Claimed._make(row) for row in await cursor.fetchall()]
@@ -229,7 +232,7 @@ class PostgresWorkerStore:
         return await self._fates(reports, values)
 
     async def _apply(self, statement: str, values: Mapping[str, Any], logs: Sequence[LogChunk]) -> int:
-        with _retried_errors():
+        with _translated_errors():
             if logs:
                 async with self._database.transaction() as conn:
                     await write_logs(conn, logs)
@@ -241,7 +244,7 @@ class PostgresWorkerStore:
 
     async def _fates(self, reports: Sequence[Report], values: Mapping[str, Any]) -> list[Fate]:
         """Say what became of the reports of a batch that was not applied as a whole, and record the late ones."""
-        with _retried_errors():
+        with _translated_errors():
             async with self._database.connection() as conn:
                 rows = await (await conn.execute(_FATES, values)).fetchall()
                 fates = [_fate(dispatch, bool(is_ours)) for dispatch, is_ours in rows]
@@ -252,14 +255,15 @@ class PostgresWorkerStore:
 
     async def held(self) -> list[Held]:
         """Return the attempts that the table says this worker holds."""
-        async with self._database.connection() as conn:
-            cursor = await conn.execute(_HELD, {"worker": self._worker}, prepare=True)
-            return [Held(AttemptKey(*row[:4]), *row[4:]) for row in await cursor.fetchall()]
+        with _translated_errors():
+            async with self._database.connection() as conn:
+                cursor = await conn.execute(_HELD, {"worker": self._worker}, prepare=True)
+                return [Held(AttemptKey(*row[:4]), *row[4:]) for row in await cursor.fetchall()]
 
     async def hand_back(self, held: Sequence[Held]) -> list[str]:
         """Put those of *held* that are still this worker's, under the same claim, back; return their queues."""
         rows = [{**h.key._asdict(), "token": h.token, "claim_id": h.claim_id} for h in held]
-        with _retried_errors():
+        with _translated_errors():
             async with self._database.connection() as conn:
                 values = {"held": _ENCODER.encode(rows).decode(), "worker": self._worker}
                 return [row[0] for row in await (await conn.execute(_HAND_BACK, values)).fetchall()]
@@ -272,14 +276,14 @@ class PostgresWorkerStore:
             AttemptTaken: the attempt is no longer this worker's.
         """
         values = {**key._asdict(), "token": token, "handle": _ENCODER.encode(handle).decode(), "worker": self._worker}
-        with _retried_errors():
+        with _translated_errors():
             async with self._database.connection() as conn:
                 if await (await conn.execute(_SAVE_HANDLE, values)).fetchone() is None:
                     raise AttemptTaken(f"attempt {key.attempt} of step {key.step_id!r} is no longer this worker's")
 
     async def write_logs(self, logs: Sequence[LogChunk]) -> None:
         """Write *logs* in one commit; repeating it changes nothing."""
-        with _retried_errors():
+        with _translated_errors():
             async with self._database.transaction() as conn:
                 await write_logs(conn, logs)
 
@@ -293,7 +297,7 @@ def _fate(dispatch: str | None, is_ours: bool) -> Fate:
 
 
 @contextmanager
-def _retried_errors() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     """Turn the driver's errors into the words of the port."""
     try:
         yield
@@ -301,3 +305,6 @@ def _retried_errors() -> Iterator[None]:
         raise StoreContended(str(exc).strip()) from exc
     except (errors.DataError, errors.ProgramLimitExceeded) as exc:
         raise ReportRefused(str(exc).strip()) from exc
+    except psycopg.OperationalError as exc:
+        # A full disk, say: nothing that a worker could do better than wait.
+        raise StoreUnavailable(str(exc).strip()) from exc

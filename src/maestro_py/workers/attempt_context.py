@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,10 @@ class AttemptContext:
         self._store = store
         self._work_directory: Path | None = None
         self._cancelled = asyncio.Event()
+        self._asked_at = 0.0
         self.has_handle = claimed.handle is not None  #: Whether somebody else could attach to its job.
         self.is_waiting = False  #: Whether it waits for a process, and has not begun.
+        self.waited_seconds = 0.0  #: How long it waited for a process.
 
     @property
     def cancelled(self) -> asyncio.Event:
@@ -104,12 +107,14 @@ class AttemptContext:
     async def call_function(self, function: str) -> StepReport:
         """Call ``module:function`` in a warm Python process with the attempt's parameters; it returns the outputs."""
         self.is_waiting = True
+        self._asked_at = time.monotonic()
         return await self._machine.functions.call(
             function, self._task, self._log.write, self._log.last_lines, self._on_begin
         )
 
     def _on_begin(self) -> None:
         self.is_waiting = False
+        self.waited_seconds += time.monotonic() - self._asked_at
 
     def close(self) -> None:
         """Delete the work directory."""

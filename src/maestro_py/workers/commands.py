@@ -25,6 +25,7 @@ from maestro_py.workers.report_encoding import OUTPUTS_LIMIT_BYTES
 #: Parameters longer than this are in the parameters file only: the kernel bounds each variable to 128 KiB.
 _VARIABLE_LIMIT: Final = 32_000
 _READ_BYTES: Final = 1 << 16
+_PIPE_BYTES: Final = 1 << 20
 _MESSAGE_LINES: Final = 10
 
 
@@ -102,8 +103,10 @@ class OutputPipe:
 
     def drain(self) -> None:
         """Read what is there now, which is all that a program that has ended, or answered, had printed."""
-        while self._read():
-            pass
+        # Bounded by what a pipe holds: somebody else may go on printing.
+        for _ in range(_PIPE_BYTES // _READ_BYTES):
+            if not self._read():
+                break
 
     def close(self) -> None:
         """Read what is there, and close."""

@@ -150,6 +150,7 @@ class Executor:
         self._all_ended = asyncio.Event()
         self._all_ended.set()
         self.started = 0  #: Attempts begun, since the start.
+        self.waited_seconds = 0.0  #: What attempts waited in their slots for a process, since the start.
 
     @property
     def busy(self) -> int:
@@ -225,6 +226,7 @@ class Executor:
     def _on_end(self, attempt: RunningAttempt) -> None:
         del self._running[attempt.lot]
         attempt.context.close()
+        self.waited_seconds += attempt.context.waited_seconds
         rest_of_log = self._opened.pop(attempt.lot).finish()
         if attempt.goes_back:
             self._going_back.append(attempt.held)

@@ -71,7 +71,7 @@ class GuardedProcesses:
     """The local programs of one worker, and their guard."""
 
     def __init__(self) -> None:
-        self.scratch: Final = Path(tempfile.mkdtemp(prefix="maestro-worker-"))  #: Deleted when the worker is gone.
+        self._scratch: Path | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._lease_fd = -1
@@ -81,6 +81,13 @@ class GuardedProcesses:
         self._starting: dict[int, asyncio.Future[GuardedProcess]] = {}
         self._running: dict[int, GuardedProcess] = {}
         self._is_closed = False
+
+    @property
+    def scratch(self) -> Path:
+        """Return a directory for this worker's files, which the guard deletes when the worker is gone."""
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="maestro-worker-"))
+        return self._scratch
 
     def open(self) -> None:
         """Start the guard; programs may be spawned at once."""

@@ -1,0 +1,52 @@
+"""The table is right: what it holds for us and we do not know goes back, but never what is still on its way."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+from maestro_py.ports.worker_store import AttemptKey, Held
+from maestro_py.workers.reconciler import Difference, compare
+
+FAILED = uuid4()
+OTHER = uuid4()
+KEY = AttemptKey(1, "01900000-0000-7000-8000-000000000001", "s", 1)
+
+
+def held(claim_id: UUID = OTHER, *, token: int = 1, cancel: bool = False) -> Held:
+    return Held(KEY, token, claim_id, cancel)
+
+
+def test_what_runs_and_is_held_is_left_alone() -> None:
+    """The ordinary case."""
+    assert Difference([], [], []) == compare([held()], {(KEY, 1)}, {FAILED})
+
+
+def test_an_unknown_attempt_of_a_failed_claim_goes_back() -> None:
+    """Its answer will never come."""
+    assert Difference([held(FAILED)], [], []) == compare([held(FAILED)], set(), {FAILED})
+
+
+def test_an_unknown_attempt_of_any_other_claim_is_left_alone() -> None:
+    """Its answer is on its way, or its report is."""
+    assert Difference([], [], []) == compare([held(OTHER)], set(), {FAILED})
+
+
+def test_what_we_run_goes_back_under_no_claim() -> None:
+    """An attempt that runs is known, whatever became of the claim."""
+    assert Difference([], [], []) == compare([held(FAILED)], {(KEY, 1)}, {FAILED})
+
+
+def test_what_the_table_wants_cancelled_is_cancelled() -> None:
+    """Only what runs can be."""
+    assert Difference([], [(KEY, 1)], []) == compare([held(cancel=True)], {(KEY, 1)}, set())
+    assert Difference([], [], []) == compare([held(cancel=True)], set(), set())
+
+
+def test_what_we_run_and_do_not_hold_is_killed() -> None:
+    """It was judged lost, or somebody else has it."""
+    assert Difference([], [], [(KEY, 1)]) == compare([], {(KEY, 1)}, set())
+
+
+def test_an_attempt_under_a_higher_token_is_another_one() -> None:
+    """The old run is killed although the table holds the same attempt for us again."""
+    assert Difference([], [], [(KEY, 1)]) == compare([held(token=2)], {(KEY, 1)}, set())
