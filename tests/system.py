@@ -132,8 +132,10 @@ class System:
         )
         if kinds.get("engine"):
             wait_until(lambda: self.query("SELECT count(*) FROM engine_partition WHERE owner IS NULL")[0][0] == 0, 20)
-        for number in range(kinds.get("api", 0)):
-            wait_until(lambda number=number: self._http.get(f"{self.api_url(number)}/readyz").status_code == 200, 20)
+        wait_until(lambda: all(self._is_ready(number) for number in range(kinds.get("api", 0))), 20)
+
+    def _is_ready(self, api: int) -> bool:
+        return self._http.get(f"{self.api_url(api)}/readyz").status_code == 200
 
     def live(self, kind: str) -> int:
         """Return how many processes of *kind* beat."""

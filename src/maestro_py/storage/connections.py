@@ -31,7 +31,8 @@ LOCK_TIMEOUT_MS: Final = 3_000
 #: Session settings of hot statements: they look rows up by key whatever the statistics say (DESIGN section 10).
 HOT_OPTIONS: Final = (
     "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off "
-    "-c plan_cache_mode=force_generic_plan -c jit=off"
+    # While a table is empty, walking all of it looks cheap; a plan made then is kept for as long as the session lives.
+    "-c random_page_cost=0 -c plan_cache_mode=force_generic_plan -c jit=off"
 )
 
 

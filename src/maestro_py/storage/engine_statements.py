@@ -199,14 +199,18 @@ SELECT c.p, 2, c.u, '{"kind":"RunStarted"}' FROM child c
 
 #: Take attempts back before a claim, with the event that says so; ask the workers that hold the others to cancel.
 #: One guarded UPDATE decides for each row which of the two it is, on its newest version: no claim slips between.
+#: An attempt that waits for a worker to attach to its job outside stays: whoever claims it cancels that job.
 CANCEL: Final = """
 WITH hit AS (
     UPDATE step_attempt a
-    SET dispatch = CASE WHEN a.dispatch = 'CLAIMED' THEN a.dispatch ELSE 'REVOKED' END,
-        cancel_requested_at = CASE WHEN a.dispatch = 'CLAIMED' THEN coalesce(a.cancel_requested_at, now()) END
+    SET dispatch = CASE WHEN a.dispatch = 'CLAIMED' OR a.external_handle IS NOT NULL THEN a.dispatch
+                        ELSE 'REVOKED' END,
+        cancel_requested_at = CASE WHEN a.dispatch = 'CLAIMED' OR a.external_handle IS NOT NULL
+                              THEN coalesce(a.cancel_requested_at, now()) END
     FROM json_to_recordset(%(rows)s::json) AS r (p smallint, u uuid, i text, n int)
     WHERE a.partition = r.p AND a.run_uid = r.u AND a.step_id = r.i AND a.attempt = r.n
-      AND a.dispatch IN ('READY', 'QUEUED', 'CLAIMED')
+      -- A CASE, so that the planner neither takes a partial index for the key nor thinks that almost no row fits.
+      AND CASE WHEN a.dispatch IN ('READY', 'QUEUED', 'CLAIMED') THEN true ELSE false END
     RETURNING a.partition, a.run_uid, a.step_id, a.attempt, a.dispatch, a.worker
 ), told AS (
     INSERT INTO engine_inbox (partition, class, run_uid, payload)
@@ -221,7 +225,9 @@ SELECT DISTINCT worker FROM hit WHERE dispatch = 'CLAIMED'
 OFFER: Final = """
 UPDATE step_attempt a SET dispatch = 'QUEUED', queued_at = now()
 FROM json_to_recordset(%(rows)s::json) AS r (p smallint, u uuid, i text, n int)
-WHERE a.partition = r.p AND a.run_uid = r.u AND a.step_id = r.i AND a.attempt = r.n AND a.dispatch = 'READY'
+WHERE a.partition = r.p AND a.run_uid = r.u AND a.step_id = r.i AND a.attempt = r.n
+  -- A CASE, as in CANCEL.
+  AND CASE WHEN a.dispatch = 'READY' THEN true ELSE false END
 """
 
 #: Partitions with events for runs, and partitions with events for the aggregates of workflows.
@@ -249,13 +255,11 @@ CROSS JOIN LATERAL (
 
 READY: Final = """
 SELECT a.partition, a.run_uid, a.step_id, a.attempt, a.queue, a.backend_keys, w.root_workflow_id
-FROM unnest(%(partitions)s::smallint[]) AS p (partition)
-CROSS JOIN LATERAL (
-    SELECT * FROM step_attempt s WHERE s.partition = p.partition AND s.dispatch = 'READY'
-) a
+FROM step_attempt a
 CROSS JOIN LATERAL (
     SELECT i.root_workflow_id FROM workflow_instance i WHERE i.partition = a.partition AND i.run_uid = a.run_uid
 ) w
+WHERE a.dispatch = 'READY' AND a.partition = ANY (%(partitions)s::smallint[])
 """
 
 #: QUEUED attempts of all engines by queue, and CLAIMED ones by worker, are few: about twice the slots there are.
