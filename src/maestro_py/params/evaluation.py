@@ -14,7 +14,7 @@ import msgspec
 
 from maestro_py.model.definition import ParamDefinition, ParamType
 from maestro_py.model.errors import ParamError
-from maestro_py.model.templates import Mention, Reference, mentions_in
+from maestro_py.model.templates import Mention, mentions_in
 from maestro_py.params.interpolation import Interpolation
 from maestro_py.params.parameter import Parameter, parameter_of
 from maestro_py.params.scope import Scope
@@ -127,7 +127,7 @@ class _Evaluation:
 
     def _unevaluated(self, mention: Mention) -> str | None:
         """Return the parameter of ours that *mention* means and that has no result yet."""
-        if len(mention.alternatives) > 1 and self._output_named(mention, "") is not _MISSING:
+        if any(self._outputs(mention)):
             return None
         for name, _ in mention.alternatives[-1].readings():
             if name in self._results or self._scope_param(name) is not _MISSING:
@@ -150,25 +150,26 @@ class _Evaluation:
 
     def _output_named(self, mention: Mention, path: str) -> Any:
         """Return the output that *mention* names, or _MISSING."""
-        found: list[tuple[Reference, Any]] = []
-        for reference in mention.alternatives[:-1]:
-            value = self._output(reference, mention, path)
-            if value is not _MISSING:
-                found.append((reference, value))
+        found = list(self._outputs(mention))
+        if not found:
+            return _MISSING
         if len(found) > 1:
-            steps = " or ".join(f"step '{reference.step_id}'" for reference, _ in found)
+            steps = " or ".join(f"step '{step_id}'" for step_id, _, _ in found)
             raise ParamError(path, f"'{mention.text}' may mean {steps}; write ${{step.output.name}}")
-        return found[0][1] if found else _MISSING
+        _, value, way = found[0]
+        return _descend(value, way, mention, path)
 
-    def _output(self, reference: Reference, mention: Mention, path: str) -> Any:
-        assert reference.step_id is not None
-        for name, way in reference.readings():
-            try:
-                value = self._scope.output(reference.step_id, name)
-            except KeyError:
-                continue
-            return _descend(value, way, mention, path)
-        return _MISSING
+    def _outputs(self, mention: Mention) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
+        """Yield what each alternative of *mention* that is an output names: step, value, and the way into the value."""
+        for reference in mention.alternatives[:-1]:
+            assert reference.step_id is not None
+            for name, way in reference.readings():
+                try:
+                    value = self._scope.output(reference.step_id, name)
+                except KeyError:
+                    continue
+                yield reference.step_id, value, way
+                break
 
     def _known_param(self, name: str) -> Any:
         if name in self._results:

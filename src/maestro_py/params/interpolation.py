@@ -27,7 +27,7 @@ class Interpolation:
 
     def __init__(self, resolve: Resolve, size_limit: int = SIZE_LIMIT) -> None:
         self._resolve = resolve
-        self._left = size_limit
+        self._limit = self._left = size_limit
         self._sizes: dict[tuple[str, int], int] = {}  # of lists and objects, by mention and identity
 
     def literal(self, type: ParamType, value: Any, path: str) -> Any:  # noqa: A002  # the word of the domain
@@ -39,14 +39,22 @@ class Interpolation:
         """
         if type is ParamType.JSON:
             return self.render(value, path)
-        if type is ParamType.STRING:
+        if type is ParamType.STRING and isinstance(value, str):
             return self.text(value, path)
-        if isinstance(value, str):
+        if type in _TEXTUAL and not isinstance(value, str):
+            return coerce(type, self._texts(value, path), path, cast=True)
+        if isinstance(value, str) or (isinstance(value, list) and any(isinstance(inner, str) for inner in value)):
             return coerce(type, self.render(value, path), path, cast=True)
-        if type is ParamType.STRING_ARRAY:
-            return [self.text(inner, f"{path}[{index}]") for index, inner in enumerate(value)]
-        if type is ParamType.STRING_MAP:
-            return {self.text(key, path): self.text(inner, f"{path}.{key}") for key, inner in value.items()}
+        return value
+
+    def _texts(self, value: Any, path: str) -> Any:
+        """Return *value* with each text in it, and each key, filled in; references to other types become text."""
+        if isinstance(value, str):
+            return self.text(value, path)
+        if isinstance(value, list):
+            return [self._texts(inner, f"{path}[{index}]") for index, inner in enumerate(value)]
+        if isinstance(value, dict):
+            return {self.text(key, path): self._texts(inner, f"{path}.{key}") for key, inner in value.items()}
         return value
 
     def text(self, value: str, path: str) -> str:
@@ -92,4 +100,4 @@ class Interpolation:
     def _spend(self, size: int, path: str) -> None:
         self._left -= size
         if self._left < 0:
-            raise ParamError(path, f"the parameters together are larger than {SIZE_LIMIT >> 20} MB")
+            raise ParamError(path, f"the parameters together are larger than {self._limit >> 20} MB")

@@ -38,6 +38,8 @@ def merge(base: ParamDefinition, over: ParamDefinition, path: str) -> ParamDefin
         type=base.type,
         value=_merged_value(base, over, path),
         mode=max(base.mode, over.mode, key=_STRICTNESS.index),
+        validator=base.validator if over.validator is None else over.validator,
+        tags=base.tags if over.tags is None else over.tags,
         meta=base.meta | over.meta,
     )
 
