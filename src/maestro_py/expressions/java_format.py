@@ -71,7 +71,7 @@ def java_format(state: State, pattern: str, arguments: list[object]) -> str:
             if not 0 <= index < len(arguments):
                 raise ExpressionError(f"the specifier {specifier.text} has no argument")
             previous = index
-            state.work(4)
+            state.work(20 + max(specifier.precision, 0) // 16)
             text = _converted(state, specifier, arguments[index])
             state.text(len(text))
             parts.append(text)

@@ -21,6 +21,7 @@ from maestro_py.expressions.text import java_text, python_text
 
 _EXPRESSION_MEMORY = 1 << 20  # bytes; bounds the compiled expression and the engine's cache of states
 _LONGEST_PATTERN = 10_000
+_SEARCH_VISITS = 12  # one search, however short
 _SMALL_PROGRAM = 12  # so few instructions have so few states that the engine never falls back to its slow half
 _SPECIAL: Final = re.compile(r"[\\\[\](){}.*+?^$|]")
 _PLAIN_ESCAPE: Final = re.compile(r"\\([^a-zA-Z0-9])")
@@ -55,9 +56,9 @@ class _Program:
     def charge(self, state: State, length: int) -> None:
         """Count one search that may read *length* bytes."""
         if self.size <= _SMALL_PROGRAM and not self.groups:
-            state.work(4 + length // 512)
+            state.work(_SEARCH_VISITS + length // 512)
         else:
-            state.work(4 + length * self.size // 64)
+            state.work(_SEARCH_VISITS + length * self.size // 64)
 
     def matches(self, state: State, text: bytes) -> Iterator[list[Span]]:
         """
@@ -70,7 +71,7 @@ class _Program:
             self.charge(state, len(text))
         while start <= len(text):
             if once:
-                state.work(4)
+                state.work(_SEARCH_VISITS)
             else:
                 self.charge(state, len(text) - start)
             found = next(self.regexp.finditer(text, start), None)

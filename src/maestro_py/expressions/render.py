@@ -38,7 +38,11 @@ def double_text(value: float) -> str:
 
 def decimal_digits(value: float) -> tuple[bool, str, int]:
     """Return sign, shortest significant digits and exponent: *value* is ``d.ddd`` times ten to the exponent."""
-    mantissa, _, written = repr(abs(value)).partition("e")
+    shortest = repr(abs(value))
+    if len(shortest.partition("e")[0]) == 1:  # Java wants two digits at least: the smallest double is 4.9E-324
+        two = format(abs(value), ".1e")
+        shortest = two if float(two) == abs(value) else shortest
+    mantissa, _, written = shortest.partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + fraction).lstrip("0")
     exponent_value = int(written or 0) + (len(whole) - 1 if whole.strip("0") else -1 - _leading_zeros(fraction))
@@ -147,7 +151,7 @@ def _parts(state: State, parts: Iterable[str], depth: int) -> list[str]:
         raise LimitExceeded("a map nests too deep, or contains itself", limit="stack")
     gathered: list[str] = []
     for part in parts:
-        state.work(1)
+        state.work(3)
         state.text(len(part))
         gathered.append(part)
     return gathered

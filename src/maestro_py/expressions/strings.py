@@ -115,7 +115,7 @@ def _format(state: State, pattern: str, arguments: list[object]) -> str:
 def _join(state: State, separator: str, arguments: list[object]) -> str:
     parts = []
     for argument in arguments:
-        state.work(1)
+        state.work(3)
         parts.append(text_of(state, argument))
     state.text(sum(map(len, parts)) + len(separator) * max(0, len(parts) - 1))
     return separator.join(parts)

@@ -130,6 +130,9 @@ class _NodeBuilder(Transformer[Token, Node]):
         return nodes.Unary(str(sign), operand, _start(sign))
 
     def chain(self, children: list[Node]) -> Node:
+        first: object = children[1]
+        if isinstance(children[0], nodes.NewArray) and isinstance(first, nodes.Index):
+            _refuse("the language has no arrays of more than one dimension", first.at)
         return nodes.Chain(children[0], cast("tuple[nodes.Call, ...]", tuple(children[1:])))
 
     def call(self, children: list[object]) -> object:
