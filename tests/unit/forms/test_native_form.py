@@ -49,7 +49,7 @@ def test_a_step_has_every_field_of_the_specification() -> None:
         outputs={"o": "LONG"},
     )
 
-    assert ("A", "Http", "d", "1 day 2 hours") == (step.name, step.type, step.description, step.timeout)
+    assert ("A", "http", "d", "1 day 2 hours") == (step.name, step.type, step.description, step.timeout)
     assert FailureMode.FAIL_IMMEDIATELY is step.failure_mode
     assert (Tag(name="x"), Tag(name="y", namespace="USER_DEFINED")) == step.tags
     assert RetryPolicy(error_retry_limit=7, backoff=Backoff(error_retry_exponent=3)) == step.retry_policy

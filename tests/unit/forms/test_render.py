@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -86,6 +87,13 @@ def test_a_rendered_definition_leaves_out_what_is_not_said() -> None:
     assert {"id": "wf", "steps": [{"step": {"id": "a", "type": "NoOp"}}]} == to_document(
         push(native(native_step("a"))).workflow
     )
+
+
+@pytest.mark.parametrize("name", ["NoOp", "Sleep", "Titus", "Notebook", "Kubernetes", "Http", "python", "Acme.Flink"])
+def test_types_are_rendered_by_their_native_names(name: str) -> None:
+    for written in (name, name.upper()) if name != "Acme.Flink" else (name,):
+        workflow = push(native(native_step("a", type=written))).workflow
+        assert name == to_document(workflow)["steps"][0]["step"]["type"]
 
 
 def test_a_rendered_native_definition_is_as_it_was_written() -> None:

@@ -56,7 +56,7 @@ def test_an_image_is_a_parameter_of_its_type() -> None:
 
     image = {"image": {"type": "STRING", "value": "netflix/etl:v2.3"}}
     assert {"spark": ParamDefinition(type=ParamType.MAP, value=image)} == step_named(workflow, "data_prep").params
-    assert "Kubernetes" == step_named(workflow, "model_train").type
+    assert "kubernetes" == step_named(workflow, "model_train").type
     assert "kubernetes" in step_named(workflow, "model_train").params
 
 

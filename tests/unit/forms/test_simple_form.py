@@ -29,7 +29,7 @@ def test_dependencies_become_edges_in_the_order_of_the_dependents() -> None:
 
 @pytest.mark.parametrize(
     ("written", "spelled"),
-    [("noop", "NoOp"), ("SLEEP", "Sleep"), ("http", "Http"), ("Spark", "spark"), ("Acme.Flink", "Acme.Flink")],
+    [("noop", "NoOp"), ("SLEEP", "Sleep"), ("Http", "http"), ("Spark", "spark"), ("Acme.Flink", "Acme.Flink")],
 )
 def test_known_types_are_spelled_our_way_and_others_stay_as_written(written: str, spelled: str) -> None:
     assert spelled == only_step(type=written).type

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from maestro_py.model.definition import Backoff, ParamDefinition, RetryPolicy, Step, Tag, Workflow
+from maestro_py.model.forms.step_words import native_type
 from maestro_py.model.statuses import FailureMode
 
 _FIXED_FIELDS = ("error_retry_backoff_in_secs", "platform_retry_backoff_in_secs", "timeout_retry_backoff_in_secs")
@@ -71,7 +72,7 @@ def _step(step: Step, predecessors: list[str]) -> dict[str, Any]:
         "step": _present(
             common
             | {
-                "type": step.type,
+                "type": native_type(step.type),
                 "retry_policy": _retry_policy(step.retry_policy) if step.retry_policy else None,
                 "queue": None if step.queue == "default" else step.queue,
                 "outputs": {name: str(kind) for name, kind in step.outputs.items()},

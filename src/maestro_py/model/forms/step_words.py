@@ -20,15 +20,22 @@ from maestro_py.model.forms.problems import Problems
 from maestro_py.model.literals import infer_type, text_of
 from maestro_py.model.templates import Location, lone_mention
 
-#: Step types as they are spelled: those of the specification, then ours (DESIGN section 6).
+#: The JSON names of the specification's types (2.5).
+_NATIVE_NAMES: Final = ("NoOp", "Sleep", "Titus", "Notebook", "Kubernetes", "Http")
+#: Types that the engine runs itself keep their name; those that workers run are lower case, as workers name them.
 _SPELLING: Final = {
-    name.lower(): name
-    for name in (
-        *("NoOp", "Sleep", "Titus", "Notebook", "Kubernetes", "Http"),
-        *("python", "shell", "sql", "docker", "spark", "trino", "bench_noop"),
-    )
+    "noop": "NoOp",
+    "sleep": "Sleep",
+    **{
+        name: name
+        for name in (
+            *("titus", "notebook", "kubernetes", "http"),
+            *("python", "shell", "sql", "docker", "spark", "trino", "bench_noop"),
+        )
+    },
 }
-#: The step types that are known without any worker, in lower case: their case does not count.
+_NATIVE: Final = {_SPELLING[name.lower()]: name for name in _NATIVE_NAMES}
+#: The step types that are known without any worker (DESIGN section 6), in lower case: their case does not count.
 KNOWN_TYPES: Final = frozenset(_SPELLING)
 
 _TEXT: Final = ParamType.STRING
@@ -61,12 +68,12 @@ _WORDS: Final[Mapping[str, Words]] = {
     "bench_noop": {},
     "python": {"function": _TEXT, "script": _TEXT, "source": _TEXT, "args": _ANY, "kwargs": _ANY, "env": _TEXT_MAP},
     "shell": {"command": _TEXT, "script": _TEXT, "args": _TEXTS, "env": _TEXT_MAP, "cwd": _TEXT},
-    "Http": {"url": _TEXT, "method": _TEXT, "headers": _TEXT_MAP, "body": _ANY},
+    "http": {"url": _TEXT, "method": _TEXT, "headers": _TEXT_MAP, "body": _ANY},
     "sql": _QUERY,
     "trino": _QUERY,
-    "Kubernetes": _CONTAINER,
+    "kubernetes": _CONTAINER,
     "docker": _CONTAINER,
-    "Titus": _CONTAINER,
+    "titus": _CONTAINER,
     "spark": {
         "image": _TEXT,
         "command": _TEXT_OR_LIST,
@@ -77,7 +84,7 @@ _WORDS: Final[Mapping[str, Words]] = {
         "jars": _TEXTS,
         "env": _TEXT_MAP,
     },
-    "Notebook": {
+    "notebook": {
         "image": _TEXT,
         "input_path": _TEXT,
         "output_path": _TEXT,
@@ -100,6 +107,11 @@ ALL_WORDS: Final = frozenset(word for words in _WORDS.values() for word in words
 def spelled_type(name: str) -> str:
     """Return the step type *name* as we spell it, in whatever case it came; an unknown type stays as written."""
     return _SPELLING.get(name.lower(), name)
+
+
+def native_type(step_type: str) -> str:
+    """Return the name that the native form has for a type as `spelled_type` spells it."""
+    return _NATIVE.get(step_type, step_type)
 
 
 def _leaf_type(value: Any) -> str:
