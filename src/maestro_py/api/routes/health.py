@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -9,6 +12,9 @@ from maestro_py.api.metrics import Metrics
 from maestro_py.api.responses import Json
 from maestro_py.api.services import Services
 from maestro_py.model.errors import StoreUnavailable
+
+#: How long readiness waits for the database.
+_PATIENCE_SECONDS: Final = 2.0
 
 
 def health_routes(services: Services, metrics: Metrics) -> APIRouter:
@@ -24,9 +30,13 @@ def health_routes(services: Services, metrics: Metrics) -> APIRouter:
     async def ready() -> Json:
         """Answer 200 when the database is there with the schema that this version needs, else 503."""
         try:
-            problem = await services.store.schema_problem()
+            # Whoever probes us waits less long than a request may.
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                problem = await services.store.schema_problem()
         except StoreUnavailable as exc:
             problem = f"the database is away: {exc}"
+        except TimeoutError:
+            problem = "the database is away: no answer in time"
         if problem is not None:
             return Json({"status": "SERVICE_UNAVAILABLE", "message": problem, "retryable": True}, 503)
         return Json({"status": "ok"})
