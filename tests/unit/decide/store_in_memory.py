@@ -71,6 +71,7 @@ class StoreInMemory:
     timers: dict[int, tuple[int, Taken]] = field(default_factory=dict)  #: id to (fire ms, event)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
     ended_workflows: list[str] = field(default_factory=list)  #: Told to ``@workflow:<id>``.
+    iterations: dict[str, dict[int, UUID]] = field(default_factory=dict)  #: Inline workflow id to number to run.
     last_id: int = 0
 
     # --- what an engine reads ------------------------------------------------------------------------------
@@ -101,8 +102,8 @@ class StoreInMemory:
 
     async def stop_chunk(self, chunk: StopChunk) -> list[tuple[int, int]]:
         """Send the event to the live iterations; return (partition, iteration) of each."""
-        live = [row for row in self.runs.values() if row.workflow_id == chunk.workflow_id and row.end_time_ms is None]
-        live = sorted((row for row in live if row.instance_id > chunk.after_iteration), key=lambda row: row.instance_id)
+        after = [(i, uid) for i, uid in self.iterations[chunk.workflow_id].items() if i > chunk.after_iteration]
+        live = [self.runs[uid] for _, uid in sorted(after) if self.runs[uid].end_time_ms is None]
         for row in live[: chunk.limit]:
             self._insert(row.partition, EventClass.SIGNAL, row.run_uid, chunk.payload)
         return [(row.partition, row.instance_id) for row in live[: chunk.limit]]
@@ -198,9 +199,10 @@ class StoreInMemory:
         )
 
     def _launch(self, launch: Launch) -> None:
-        taken = {row.instance_id for row in self.runs.values() if row.workflow_id == launch.workflow_id}
+        launched = self.iterations.setdefault(launch.workflow_id, {})
         for row in _as_json(launch.iterations):
-            assert row["i"] not in taken, f"iteration {row['i']} was launched before"
+            assert row["i"] not in launched, f"iteration {row['i']} was launched before"
+            launched[row["i"]] = UUID(row["u"])
             self.runs[UUID(row["u"])] = RunRow(
                 partition=row["p"],
                 run_uid=UUID(row["u"]),
