@@ -38,7 +38,7 @@ class AttemptRows:
     """The rows of the attempts in one database."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     def queue(
         self,
@@ -62,7 +62,7 @@ class AttemptRows:
             "timeout_ms": timeout_ms,
             "count": count,
         }
-        with psycopg.connect(self._url, autocommit=True) as conn:
+        with psycopg.connect(self.url, autocommit=True) as conn:
             rows = conn.execute(_QUEUE, values).fetchall()
         return [Key(partition, run_uid, step_id) for partition, run_uid in rows]
 
@@ -72,7 +72,7 @@ class AttemptRows:
 
     def row(self, key: Key) -> dict[str, Any]:
         """Return the whole row of an attempt."""
-        with psycopg.connect(self._url, autocommit=True, row_factory=dict_row) as conn:
+        with psycopg.connect(self.url, autocommit=True, row_factory=dict_row) as conn:
             found = conn.execute(
                 "SELECT * FROM step_attempt WHERE partition = %s AND run_uid = %s AND step_id = %s AND attempt = 1", key
             ).fetchone()
@@ -81,7 +81,7 @@ class AttemptRows:
 
     def update(self, key: Key, assignments: str) -> None:
         """Change the row of an attempt, as some other process would."""
-        with psycopg.connect(self._url, autocommit=True) as conn:
+        with psycopg.connect(self.url, autocommit=True) as conn:
             conn.execute(
                 f"UPDATE step_attempt SET {assignments}"
                 " WHERE partition = %s AND run_uid = %s AND step_id = %s AND attempt = 1",
@@ -98,7 +98,7 @@ class AttemptRows:
 
     def reports(self, key: Key | None = None) -> list[AttemptReported]:
         """Return the reports in the inbox, of one attempt or of all, in their order."""
-        with psycopg.connect(self._url, autocommit=True) as conn:
+        with psycopg.connect(self.url, autocommit=True) as conn:
             rows = conn.execute(
                 "SELECT payload::text FROM engine_inbox WHERE %(run)s::uuid IS NULL OR run_uid = %(run)s ORDER BY id",
                 {"run": key.run_uid if key else None},
@@ -113,18 +113,18 @@ class AttemptRows:
 
     def dispatches(self) -> dict[str, int]:
         """Return how many attempts are in which state of dispatch."""
-        with psycopg.connect(self._url, autocommit=True) as conn:
+        with psycopg.connect(self.url, autocommit=True) as conn:
             return dict(conn.execute("SELECT dispatch, count(*) FROM step_attempt GROUP BY 1").fetchall())
 
     def log(self, key: Key) -> str:
         """Return the whole log of an attempt."""
-        with psycopg.connect(self._url, autocommit=True) as conn:
+        with psycopg.connect(self.url, autocommit=True) as conn:
             rows = conn.execute("SELECT text FROM step_log WHERE run_uid = %s ORDER BY token, seq", (key.run_uid,))
             return "".join(text for (text,) in rows)
 
     def events(self) -> list[dict[str, Any]]:
         """Return the published events, in their order."""
-        with psycopg.connect(self._url, autocommit=True) as conn:
+        with psycopg.connect(self.url, autocommit=True) as conn:
             return [event for (event,) in conn.execute("SELECT event FROM event_log ORDER BY id")]
 
     def add_worker(self) -> UUID:

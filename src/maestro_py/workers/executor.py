@@ -191,9 +191,13 @@ class Executor:
             if attempt is not None:
                 attempt.end(why)
 
-    def end_waiting(self) -> None:
-        """Have those attempts end that have not begun, because they wait for a process: others take them."""
-        self.end([lot for lot, attempt in self._running.items() if attempt.context.is_waiting], Ending.SHUTDOWN)
+    async def end_waiting(self) -> None:
+        """End those attempts that have not begun, because they wait for a process: they go back."""
+        waiting = [attempt for attempt in self._running.values() if attempt.context.is_waiting]
+        for attempt in waiting:
+            attempt.end(Ending.SHUTDOWN)
+        if waiting:
+            await asyncio.wait([attempt.runner for attempt in waiting])
 
     def take_going_back(self) -> list[Held]:
         """Return, once, the attempts that ended so that another worker can go on with them."""

@@ -193,16 +193,21 @@ class WorkerProcess:
         """Finish what runs, hand back what has not begun, end the rest, and report all of it."""
         log.info("worker_drains", running=self.executor.busy)
         self._describe(0)
-        self.executor.end_waiting()
+        await self.executor.end_waiting()
+        await self._hand_back()
         await _within(self._options.drain_ms / 1000, self.executor.all_ended())
         self.executor.end(self.executor.running(), Ending.SHUTDOWN)
         patience = self._options.cancel_grace_ms / 1000 + _LAST_WORDS_SECONDS
         await _within(patience, self.executor.all_ended())
+        await self._hand_back()
+        await _within(_LAST_WORDS_SECONDS, self.reports.emptied())
+
+    async def _hand_back(self) -> None:
+        """Put back what ended so that another worker can go on with it."""
         try:
             await self.reconciler.hand_back(self.executor.take_going_back())
         except (StoreUnavailable, StoreContended) as exc:
             log.warning("not_handed_back", reason=str(exc))  # our lease ends, which has the same effect
-        await _within(_LAST_WORDS_SECONDS, self.reports.emptied())
 
     def _describe(self, slots: int) -> None:
         self._beat.set_info(describe(self._registry, self._options.queues, slots, self.executor.busy))
