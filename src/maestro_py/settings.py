@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     #: Upper bound of the time a lost hint costs.
     sweep_interval_ms: int = Field(default=1_500, ge=50)
     #: Tasks of an engine that each own a share of its partitions and overlap their commits.
-    lanes: int = Field(default=2, ge=1, le=16)
+    lanes: int = Field(default=1, ge=1, le=16)
     #: Events taken by one batch at most.
     batch_limit: int = Field(default=500, ge=1)
     #: An engine whose batch stays open longer than this exits.

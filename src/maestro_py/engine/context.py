@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class EngineOptions:
     """What an operator may choose."""
 
-    lanes: int = 2  #: Tasks that each own a share of the partitions and overlap their commits.
+    lanes: int = 1  #: Tasks that each own a share of the partitions and overlap their commits.
     batch_limit: int = 500  #: Events taken by one batch, at most.
     cached_runs: int = 20_000  #: Runs kept in memory, at most.
     foreach_window: int = 500  #: Iterations running at a time in a foreach that states no concurrency.
