@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from maestro_py.parent import die_with_parent
 from maestro_py.supervisor.data_directory import lock, make_data_directory
 from maestro_py.supervisor.errors import EmbeddedPostgresFailed
 from maestro_py.supervisor.exits import described, ended
+from maestro_py.supervisor.foreign_server import EndWatcher, free_port, last_words, put_away
 from maestro_py.supervisor.postgres_binaries import account_for, find_binaries
 from maestro_py.supervisor.postgres_cluster import (
     DATABASE,
@@ -69,7 +69,6 @@ SETTINGS: Final[Mapping[str, str]] = {
 READY_SECONDS: Final = 180.0
 
 _POLL_SECONDS: Final = 0.02
-_LOG_LIMIT_BYTES: Final = 10 * 1024 * 1024
 _SOCKET_PATH_LIMIT: Final = 100  # of 103 on macOS and 107 on Linux
 
 #: The last words of a server that may start a moment later: the processes of a killed one are not gone yet.
@@ -106,7 +105,7 @@ class EmbeddedPostgres:
         self._cluster: Cluster | None = None
         self._binaries = Path()
         self._process: subprocess.Popen[bytes] | None = None
-        self._watcher: subprocess.Popen[bytes] | None = None
+        self._watcher: EndWatcher | None = None
         self._lock: IO[str] | None = None
         self._log_offset = 0
         self._began = self._launched = 0.0
@@ -244,10 +243,7 @@ class EmbeddedPostgres:
                     os.kill(pid, signal.SIGKILL)
             process.wait()
         if self._watcher is not None:
-            self._watcher.kill()
-            self._watcher.wait()
-            if self._watcher.stdin is not None:
-                self._watcher.stdin.close()
+            self._watcher.close()
             self._watcher = None
 
     def restart(self) -> str:
@@ -284,16 +280,14 @@ class EmbeddedPostgres:
         self._launched = time.monotonic()
         cluster = self._made
         if self._port == 0:
-            self._port = self._wanted_port or _free_port()
+            self._port = self._wanted_port or free_port()
         settings = {
             **self._settings,
             "listen_addresses": "127.0.0.1",
             "port": str(self._port),
             "unix_socket_directories": str(cluster.socket_folder) if self._has_socket else "",
         }
-        with contextlib.suppress(FileNotFoundError):
-            if cluster.log.stat().st_size > _LOG_LIMIT_BYTES:
-                cluster.log.replace(cluster.log.with_suffix(".log.1"))
+        put_away(cluster.log)
         with cluster.log.open("ab") as log:
             self._log_offset = log.tell()
             self._process = subprocess.Popen(
@@ -313,13 +307,10 @@ class EmbeddedPostgres:
                 preexec_fn=die_with_parent(signal.SIGINT),
                 **as_account(cluster.account),  # type: ignore[call-overload]  # (as in postgres_cluster)
             )
-        if sys.platform != "linux":
-            self._watcher = _watch_by_pipe(self._process.pid)
+        self._watcher = EndWatcher(self._process.pid, signal.SIGINT)
 
     def _said(self) -> str:
-        with self._made.log.open("rb") as log:
-            log.seek(self._log_offset)
-            return log.read()[-4000:].decode(errors="replace")
+        return last_words(self._made.log, self._log_offset)
 
     def _may_pass(self, said: str) -> bool:
         if time.monotonic() > self._began + _REMAINS_SECONDS:
@@ -328,20 +319,6 @@ class EmbeddedPostgres:
             self._port = 0  # somebody took the port between our look and the server's: choose another
             return True
         return _REMAINS in said
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _watch_by_pipe(pid: int) -> subprocess.Popen[bytes]:
-    """Start a shell that stops *pid* when we end: its input is a pipe that only we hold open."""
-    return subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r _; kill -INT "$0"', str(pid)], stdin=subprocess.PIPE, start_new_session=True
-    )
 
 
 def _children_of(pid: int) -> list[int]:
