@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 LAST = "test_tables_were_taken.py"
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _witness() -> Iterator[None]:
     with WITNESS.watching():
         yield
@@ -29,11 +29,15 @@ def a_story(request: pytest.FixtureRequest) -> Callable[..., Story]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the questions about the whole folder last; leave them out where only a part of it is run."""
-    last = [item for item in items if item.path.name == LAST]
-    collected = {item.path for item in items if item.path.parent == HERE}
+    """Ask about the whole folder after all else in it; not at all where only a part of it is run."""
+    ours = [item for item in items if item.path.parent == HERE]
+    last = [item for item in ours if item.path.name == LAST]
+    rest = [item for item in ours if item.path.name != LAST]
     narrowed = config.option.keyword or config.option.markexpr or any("::" in arg for arg in config.args)
-    if narrowed or collected != set(HERE.glob("test_*.py")):
+    if narrowed or {item.path for item in ours} != set(HERE.glob("test_*.py")):
         config.hook.pytest_deselected(items=last)
-        last, items[:] = [], [item for item in items if item not in last]
-    items[:] = [item for item in items if item not in last] + last
+        last = []
+    if ours:
+        first = items.index(ours[0])
+        others = [item for item in items if item.path.parent != HERE]
+        items[:] = [*others[:first], *rest, *last, *others[first:]]

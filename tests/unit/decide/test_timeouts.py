@@ -147,9 +147,12 @@ def test_an_overdue_run_ends_its_live_steps_as_timed_out(a_story: AStory) -> Non
         a_step("sleep", "Sleep"),
         a_step("waits"),
         a_step("runs"),
-        a_step("fails", retries=a_retry_policy(error=1)),
+        a_step("user", retries=a_retry_policy(error=1)),
+        a_step("platform", retries=a_retry_policy(platform=1)),
+        a_step("timeout", retries=a_retry_policy(timeout=1)),
     ).start()
-    story.claim("runs").report("fails", Outcome.USER_ERROR).run_overdue()
+    story.report("user", Outcome.USER_ERROR).report("platform", Outcome.PLATFORM_ERROR)
+    story.report("timeout", Outcome.TIMED_OUT).claim("runs").run_overdue()
 
     assert "IN_PROGRESS" == story.status, "a worker still has one of its steps"
     assert "TIMED_OUT" == story.report("runs", Outcome.STOPPED).status

@@ -6,7 +6,8 @@ from maestro_py.engine.decide.finish import STEP_END_OF, finish_step, set_status
 from maestro_py.engine.decide.scope import outer_params
 from maestro_py.engine.decide.state import CHUNK, Decision, ForeachState, Run, StepState
 from maestro_py.model.effects import LaunchIterations, SendToSelf, StopIterations, StoreIterations
-from maestro_py.model.events import ChildFinished, ChildrenStopContinued, LaunchContinued
+from maestro_py.model.errors import InvalidTransition
+from maestro_py.model.events import ChildFinished, ChildrenStopContinued, Event, LaunchContinued
 from maestro_py.model.statuses import InstanceStatus, StepStatus
 from maestro_py.params import loop_iterations
 
@@ -56,13 +57,16 @@ def fill_window(run: Run, step: StepState, decision: Decision) -> None:
 
 def continue_launch(run: Run, step: StepState, event: LaunchContinued, decision: Decision) -> None:
     """Launch the next chunk of a wide window."""
+    _counters(step, event)
     fill_window(run, step, decision)
 
 
 def fold_child(run: Run, step: StepState, event: ChildFinished, decision: Decision) -> None:
     """Count one iteration as finished; launch the next, or end the foreach when none runs."""
-    state = step.foreach
-    assert state is not None
+    state = _counters(step, event)
+    if state.running == 0:
+        # The inbox hands each end over once; a counter below zero would hide that it did not.
+        raise InvalidTransition(f"no iteration of step {step.step_id} runs, so it cannot take ChildFinished")
     state.running -= 1
     ended = event.status.value
     state.counts[ended] = state.counts.get(ended, 0) + 1
@@ -122,4 +126,12 @@ def _stop_iterations(step: StepState, target: InstanceStatus, decision: Decision
 
 def continue_stop(run: Run, step: StepState, event: ChildrenStopContinued, decision: Decision) -> None:
     """Tell the next chunk of iterations to stop."""
+    _counters(step, event)
     decision.effects.append(StopIterations(step.step_id, step.attempt, event.after_iteration, event.target))
+
+
+def _counters(step: StepState, event: Event) -> ForeachState:
+    """Return the counters of a foreach; a Sleep is RUNNING too, and has none."""
+    if step.foreach is None:
+        raise InvalidTransition(f"step {step.step_id} is no foreach, so it cannot take {type(event).__name__}")
+    return step.foreach
