@@ -307,7 +307,7 @@ def _filled_array(node: nodes.FilledArray) -> Run:
             for value in values:
                 check_kind("an item", (kind, kind == "STRING"), value)
                 if isinstance(value, str):
-                    state.memory(2 * len(value) + 32)
+                    state.text(len(value))
             if f"{kind}_ARRAY" not in _ARRAY_KINDS:
                 raise ExpressionError(f"there are no arrays of {kind}")
         except ExpressionError as error:

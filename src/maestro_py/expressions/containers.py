@@ -15,8 +15,6 @@ from maestro_py.expressions.state import MISSING, ParamsView, State, check_kind
 from maestro_py.expressions.text import python_text
 from maestro_py.expressions.values import Array, MapValue, kind_of
 
-_ENTRY = 1
-
 
 def read_index(state: State, receiver: object, index: object) -> object:
     """Return ``receiver[index]``: an item of an array, an entry of a map or of the parameters."""
@@ -37,7 +35,7 @@ def write_index(state: State, receiver: object, index: object, value: object) ->
         check_kind("an item", (kind or "STRING", kind not in ("LONG", "DOUBLE", "BOOLEAN")), value)
         state.changeable(receiver)
         if isinstance(value, str):
-            state.memory(2 * len(value) + 32)
+            state.text(len(value))  # an array of texts counts them, shared or not
         receiver.items[position] = value  # type: ignore[index]  # changeable made it a list
     elif isinstance(receiver, MapValue) and isinstance(index, str):
         _put(state, receiver, index, value)
@@ -79,7 +77,7 @@ def _put(state: State, receiver: MapValue, key: str, value: object) -> object:
     name = python_text(key)
     before = receiver.entries.get(name)
     state.text(len(key))
-    state.entries(_ENTRY)
+    state.entries(1)
     receiver.entries[name] = value  # type: ignore[index]  # changeable made it a dict
     return state.wrap(before)
 
@@ -98,7 +96,7 @@ MAP_METHODS: Final = table(
 
 
 def _new_map(state: State) -> MapValue:
-    state.entries(_ENTRY)
+    state.new_map()
     return MapValue({})
 
 

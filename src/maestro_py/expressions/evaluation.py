@@ -20,7 +20,7 @@ from maestro_py.expressions.statements import compile_statement
 from maestro_py.expressions.survey import survey
 from maestro_py.expressions.syntax import parse
 
-_CACHED_CHARACTERS: Final = 500_000  # of all texts kept together; a compiled expression takes some 300 bytes for each
+_CACHED_CHARACTERS: Final = 500_000  # of all texts kept together
 _VISITS_PER_CHARACTER: Final = 40  # what parsing costs, in the visits of an evaluation
 
 _cache: OrderedDict[str, CompiledExpression] = OrderedDict()

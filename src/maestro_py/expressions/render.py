@@ -15,7 +15,7 @@ from typing import Final, cast
 from maestro_py.expressions.errors import ExpressionError, LimitExceeded
 from maestro_py.expressions.state import State
 from maestro_py.expressions.text import java_text, python_text
-from maestro_py.expressions.values import Array, MapValue, kind_of
+from maestro_py.expressions.values import Array, MapValue, Opaque, kind_of
 
 _DEEPEST_VALUE: Final = 100
 
@@ -75,7 +75,9 @@ def text_of(state: State, value: object, depth: int = 0) -> str:
             for key, item in value.entries.items()
         )
         return "{" + ", ".join(_parts(state, entries, depth)) + "}"
-    return str(value)
+    if isinstance(value, Opaque):
+        return str(value)
+    raise ExpressionError(f"a {kind_of(value)} has no text")
 
 
 def json_of(state: State, value: object, depth: int = 0) -> str:
@@ -141,7 +143,7 @@ def _plain_container(state: State, value: object, depth: int) -> object:
             return value.items if value.owned and not depth else list(value.items)
         return [part(item) for item in value.items]
     if isinstance(value, MapValue):
-        state.entries(len(value.entries) + 1)
+        state.new_map(len(value.entries))
         return {str(key): part(item) for key, item in value.entries.items()}
     raise ExpressionError(f"a {kind_of(value)} cannot be the result; turn it into a text or a number")
 

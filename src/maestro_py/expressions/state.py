@@ -17,15 +17,17 @@ from maestro_py.expressions.errors import BudgetExceeded, ExpressionError, Limit
 from maestro_py.expressions.limits import Limits
 from maestro_py.expressions.sources import Sources
 from maestro_py.expressions.text import java_text
-from maestro_py.expressions.values import LONG_MAX, LONG_MIN, Array, MapValue, kind_of
+from maestro_py.expressions.values import LONG_MAX, LONG_MIN, Array, MapValue, Opaque, kind_of
 
 MISSING: Final = object()
 _SYSTEM_SOURCES: Final = SystemSources()
 _SCALARS_IN_PLACE: Final = frozenset({bool, float, type(None)})
 
-_OBJECT_BYTES = 32
+_TEXT_BYTES = 64  # of a text besides its characters
+_ARRAY_BYTES = 160  # of an array besides its items
 _ITEM_BYTES = 40
-_ENTRY_BYTES = 104
+_MAP_BYTES = 300  # of a map besides its entries
+_ENTRY_BYTES = 160
 _CHARS_PER_VISIT = 256
 _ITEMS_PER_VISIT = 8
 _SHOWN = 60  # characters of a value in an error
@@ -87,15 +89,20 @@ class State:
 
     def text(self, length: int) -> None:
         """Count a text of *length* characters that is about to be made."""
-        self.memory(_OBJECT_BYTES + 2 * length)
+        self.memory(_TEXT_BYTES + 2 * length)
         self.work(length // _CHARS_PER_VISIT)
 
     def items(self, count: int) -> None:
         """Count an array of *count* items that is about to be made."""
         if count > self.limits.array:
             raise LimitExceeded(f"an array of more than {self.limits.array} items", limit="array")
-        self.memory(_OBJECT_BYTES + _ITEM_BYTES * count)
+        self.memory(_ARRAY_BYTES + _ITEM_BYTES * count)
         self.work(count // _ITEMS_PER_VISIT)
+
+    def new_map(self, count: int = 0) -> None:
+        """Count a map with *count* entries that is about to be made."""
+        self.memory(_MAP_BYTES)
+        self.entries(count)
 
     def entries(self, count: int) -> None:
         """Count *count* map entries that are about to be made."""
@@ -112,19 +119,19 @@ class State:
             value = waiting.pop()
             counted += 1
             if isinstance(value, str):
-                held += _OBJECT_BYTES + 2 * len(value)
+                held += _TEXT_BYTES + 2 * len(value)
             elif id(value) in seen:
                 continue
             elif isinstance(value, Array) and value.owned:
-                held += _OBJECT_BYTES + _ITEM_BYTES * len(value.items)
+                held += _ARRAY_BYTES + _ITEM_BYTES * len(value.items)
                 if value.item_kind == "STRING":
                     counted += len(value.items)
-                    held += sum(_OBJECT_BYTES + 2 * len(str(item)) for item in value.items)
+                    held += sum(_TEXT_BYTES + 2 * len(str(item)) for item in value.items)
             elif isinstance(value, MapValue) and value.owned:
-                held += _ENTRY_BYTES * len(value.entries)
+                held += _MAP_BYTES + _ENTRY_BYTES * len(value.entries)
                 waiting += value.entries.values()
             else:
-                held += _OBJECT_BYTES
+                held += _TEXT_BYTES
             seen.add(id(value))
         self.work(counted // _ITEMS_PER_VISIT + 1)
         self.memory_left = self.limits.memory - held
@@ -217,7 +224,7 @@ class State:
         if value.owned:
             return
         if isinstance(value, MapValue):
-            self.entries(len(value.entries))
+            self.new_map(len(value.entries))
             value.entries = dict(value.entries)
         else:
             self.items(len(value.items))
@@ -266,13 +273,13 @@ def short_text(value: object) -> str:
 
 def kind_or_type(value: object) -> str:
     """Return the kind of *value*, or the name of its class where it is nothing the language knows."""
-    return str(getattr(type(value), "kind", None) or type(value).__name__)
+    return value.kind if isinstance(value, (Opaque, ParamsView)) else type(value).__name__
 
 
 def _unusual(value: object, state: State) -> object:
     if isinstance(value, Decimal):
         return float(value) if not value.is_snan() else float("nan")
-    if isinstance(value, (Array, MapValue, ParamsView)) or hasattr(type(value), "kind"):
+    if isinstance(value, (Array, MapValue, ParamsView, Opaque)):
         return value
     if isinstance(value, bool):
         return bool(value)

@@ -110,8 +110,14 @@ METHODS = [
     (f"DateTimeFormat.forPattern('yyyyMMdd HH').withZone({LA}).print({LEAP})", "20240229 05"),
     ("DateTimeFormat.forPattern('yyyyMMdd').parseMillis('20240229')", 1709164800000),
     ("DateTimeFormat.forPattern('yyyyMMdd').parseDateTime(20240229).getMillis()", 1709164800000),
-    (f"DateTimeFormat.forPattern('yyyyMMddHH').withZone({LA}).parseDateTime('2024022905').toString()", "2024-02-29T05:00:00.000-08:00"),
-    ("DateTimeFormat.forPattern('yyyy-MM-dd HH:mm Z').parseDateTime('2024-02-29 05:00 +0200').toString()", "2024-02-29T03:00:00.000Z"),
+    (
+        f"DateTimeFormat.forPattern('yyyyMMddHH').withZone({LA}).parseDateTime('2024022905').toString()",
+        "2024-02-29T05:00:00.000-08:00",
+    ),
+    (
+        "DateTimeFormat.forPattern('yyyy-MM-dd HH:mm Z').parseDateTime('2024-02-29 05:00 +0200').toString()",
+        "2024-02-29T03:00:00.000Z",
+    ),
     ("DateTimeFormat.forPattern('MM/dd').parseDateTime('02/29').getYear()", 2000),
     ("DateTimeFormat.forPattern('yy').parseDateTime('43').getYear()", 2043),
     ("DateTimeFormat.forPattern('yy').parseDateTime('44').getYear()", 1944),
@@ -132,7 +138,8 @@ METHODS = [
     # declared types
     ("DateTime t = new DateTime(0); DateTimeZone z = DateTimeZone.UTC; t.withZone(z).getYear()", 1970),
     ("DateTimeFormatter f = DateTimeFormat.forPattern('HH'); f.print(0)", "00"),
-    ("Days d = Days.daysBetween(new DateTime(0), new DateTime(0)); Property p = new DateTime(0).dayOfYear(); p.get() + d.getDays()", 1),
+    ("Days d = Days.daysBetween(new DateTime(0), new DateTime(0)); d.getDays()", 0),
+    ("Property p = new DateTime(0).dayOfYear(); p.get()", 1),
     ("UUID u = UUID.randomUUID(); u.toString().length()", 36),
     # Util
     ("Util.dateIntToTs(20240229)", 1709164800000),
@@ -195,11 +202,17 @@ CLOCK_CHANGES = [
     (f"new DateTime('2024-03-10T01:30', {LA}).plusHours(1).toString()", "2024-03-10T03:30:00.000-07:00"),
     (f"new DateTime('2024-11-03T01:30', {LA}).toString()", "2024-11-03T01:30:00.000-07:00"),
     (f"new DateTime('2024-11-03T01:30', {LA}).plusHours(1).toString()", "2024-11-03T01:30:00.000-08:00"),
-    (f"new DateTime('2024-11-03T01:30', {LA}).plusHours(1).plusMinutes(5).withMinuteOfHour(30).toString()", "2024-11-03T01:30:00.000-08:00"),
+    (
+        f"new DateTime('2024-11-03T01:30', {LA}).plusHours(1).plusMinutes(5).withMinuteOfHour(30).toString()",
+        "2024-11-03T01:30:00.000-08:00",
+    ),
     (f"new DateTime('2024-11-03T00:30', {LA}).plusDays(1).toString()", "2024-11-04T00:30:00.000-08:00"),
     (f"new DateTime('2024-10-27T02:30', {PARIS}).toString()", "2024-10-27T02:30:00.000+02:00"),
     # Sao Paulo skipped midnight on 2018-11-04.
-    ("new DateTime('2018-11-04T12:00', DateTimeZone.forID('America/Sao_Paulo')).withTimeAtStartOfDay().toString()", "2018-11-04T01:00:00.000-02:00"),
+    (
+        "new DateTime('2018-11-04T12:00', DateTimeZone.forID('America/Sao_Paulo')).withTimeAtStartOfDay().toString()",
+        "2018-11-04T01:00:00.000-02:00",
+    ),
 ]  # fmt: skip
 
 
@@ -251,7 +264,14 @@ ZONES = [
     "UTC", "America/Los_Angeles", "Europe/Paris", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo",
     "Pacific/Apia", "Asia/Tehran", "Africa/Casablanca", "America/St_Johns",
 ]  # fmt: skip
-MOMENTS = st.datetimes(datetime(1902, 1, 1), datetime(2037, 1, 1)).map(lambda moment: moment.replace(microsecond=0))
+
+
+def naive(year: int) -> datetime:
+    """Return the beginning of a year without a zone, as hypothesis wants its bounds."""
+    return datetime(year, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
+MOMENTS = st.datetimes(naive(1902), naive(2037)).map(lambda moment: moment.replace(microsecond=0))
 
 
 def _shown(moment: datetime) -> str:
@@ -296,7 +316,7 @@ def test_hours_move_the_instant(moment: datetime, hours: int) -> None:
 
 
 @examples(150)
-@given(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)))
+@given(st.datetimes(naive(1), naive(9999)))
 def test_the_fields_of_a_date_agree_with_the_standard_library(moment: datetime) -> None:
     """Year, month, day, day of the year, ISO week and weekday agree with ``datetime``."""
     iso_year, iso_week, weekday = moment.isocalendar()

@@ -50,7 +50,7 @@ PROGRAMS = [
     ("t = 0; for (i = 0; i < 3; i = i + 1) t += i; t", 3),
     ("t = 0; for (int i = 0; i < 3; i += 1) for (int j = 0; j < 3; j += 1) { if (j == 1) break; t += 1; } t", 3),
     ("1 + /* two */ 2 // three", 3),
-    ("'a' + \"b\" + \"it's\".length()", "ab4"),
+    ('\'a\' + "b" + "it\'s".length()', "ab4"),
     # semicolons (14)
     ("new long[]{4, 5};", [4, 5]),
     ('{"a", "b"}', ["a", "b"]),
@@ -181,6 +181,7 @@ WRONG = [
     ("params['x'] = 1", "cannot be assigned to"),
     ("params.put('x', 1)", "PARAMS has no method put"),
     ("params", "a PARAMS cannot be the result"),
+    ("'a' + params", "a PARAMS has no text"),
     ("DateTimeZone.UTC", "a DATETIME_ZONE cannot be the result"),
     ("System.exit(1)", "System has no function exit"),
     ("Runtime.getRuntime()", "getRuntime() is called on null"),
@@ -249,9 +250,7 @@ def test_throw_fails_with_its_own_message() -> None:
 
 def test_both_sides_of_logical_operators_are_evaluated() -> None:
     """``&&`` and ``||`` never stop at the first side."""
-    assert [1, 1] == value_of(
-        "n = new long[2]; (n[0] = 1) == 0 && (n[1] = 1) == 1; n", {}
-    )
+    assert [1, 1] == value_of("n = new long[2]; (n[0] = 1) == 0 && (n[1] = 1) == 1; n", {})
 
 
 def test_params_of_the_engine_may_differ_from_the_variables() -> None:

@@ -126,7 +126,9 @@ ARITHMETIC = [
 ]
 
 
-@pytest.mark.parametrize(("source", "expected"), ARITHMETIC, ids=[f"4.7-arithmetic-{source}" for source, _ in ARITHMETIC])
+@pytest.mark.parametrize(
+    ("source", "expected"), ARITHMETIC, ids=[f"4.7-arithmetic-{source}" for source, _ in ARITHMETIC]
+)
 def test_arithmetic_is_javas(source: str, expected: object) -> None:
     """Longs are cut to 64 bits and divide towards zero; a double makes a double and never fails."""
     assert same(expected, value_of(source))

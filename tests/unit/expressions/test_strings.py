@@ -103,7 +103,9 @@ FORMATS = [
 ]
 
 
-@pytest.mark.parametrize(("pattern", "number", "expected"), FORMATS, ids=[f"4.8-format-{row[0]}-{row[1]}" for row in FORMATS])
+@pytest.mark.parametrize(
+    ("pattern", "number", "expected"), FORMATS, ids=[f"4.8-format-{row[0]}-{row[1]}" for row in FORMATS]
+)
 def test_numbers_are_formatted_as_java_17_printed_them(pattern: str, number: str, expected: str) -> None:
     """`String.format` of numbers gives what Java 17 printed (java17_formats.tsv)."""
     value: int | float = float(number) if "." in number else int(number)

@@ -19,7 +19,12 @@ _TIMES: Final = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
 
 def examples(count: int) -> settings:
     """Return the settings of a test that tries *count* examples, many more at night."""
-    quiet = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.large_base_example]
+    quiet = [
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+    ]
     return settings(max_examples=count * _TIMES, deadline=None, suppress_health_check=quiet)
 
 
