@@ -11,8 +11,11 @@ from maestro_py.model.ids import inline_workflow_id
 from tests.api_scene import NOW_MS, WORKFLOWS, Scene, api_scene, moment
 
 STEPS = f"{WORKFLOWS}/wf/instances/1/runs/1/steps"
-QUEUED = {"dispatch": "QUEUED", "queue": "gpu", "task": {}, "backend_keys": ["shell", "shell:step=b"]}
-WAITING = {"status": "WAITING_FOR_PERMITS", "times": {"CREATED": NOW_MS, "WAITING_FOR_PERMITS": NOW_MS + 2}}
+QUEUED: dict[str, Any] = {"dispatch": "QUEUED", "queue": "gpu", "task": {}, "backend_keys": ["shell", "shell:step=b"]}
+WAITING: dict[str, Any] = {
+    "status": "WAITING_FOR_PERMITS",
+    "times": {"CREATED": NOW_MS, "WAITING_FOR_PERMITS": NOW_MS + 2},
+}
 
 
 @pytest.fixture
@@ -142,7 +145,7 @@ async def test_the_public_status_of_a_dispatched_attempt_follows_its_dispatch(
 ) -> None:
     """The engine wrote only that it waits: the rest is known from where the work is."""
     worker = await api.worker(["gpu"], ["shell"])
-    claim = {"worker": worker, "claim_id": worker, "token": 1, "claimed_at": moment(NOW_MS + 7)}
+    claim: dict[str, Any] = {"worker": worker, "claim_id": worker, "token": 1, "claimed_at": moment(NOW_MS + 7)}
     await api.attempt("b", **WAITING, **{**QUEUED, "dispatch": dispatch}, **claim)
 
     state = (await step(api))["runtime_state"]

@@ -30,7 +30,7 @@ BATCH_LIMIT: Final = 500
 #: Callers that may wait for one process; more are told to come back.
 WAITING_LIMIT: Final = 20_000
 #: How often the version that a name means may change under our hands before we give up.
-_VERSION_TRIES: Final = 5
+_VERSION_TRIES: Final = 20
 #: How often a COMMIT whose outcome is unknown is asked about again, and the pause before, in seconds.
 _UNKNOWN_TRIES: Final = 3
 _UNKNOWN_PAUSE: Final = 0.2

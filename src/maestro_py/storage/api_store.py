@@ -20,7 +20,7 @@ from maestro_py.storage.step_reads import StepReader
 from maestro_py.storage.stops import Stopper
 
 
-class _Starts:
+class PostgresStarts:
     """Implements `StartStore`."""
 
     def __init__(self, database: Database) -> None:
@@ -31,7 +31,7 @@ class _Starts:
         return await start_runs_durably(self._database, requests, now_ms=now_ms)
 
 
-class _Signals:
+class PostgresAnnouncements:
     """Implements `SignalAnnouncements`."""
 
     def __init__(self, database: Database) -> None:
@@ -71,11 +71,11 @@ class PostgresApiStore:
         cache = DefinitionCache()
         self.definitions = DefinitionReader(reads, cache)
         self.changes = DefinitionWriter(hot, cache)
-        self.starts = _Starts(hot)
+        self.starts = PostgresStarts(hot)
         self.stops = Stopper(hot)
         self.instances = InstanceReader(reads, cache)
         self.steps = StepReader(reads, cache)
-        self.signals = _Signals(hot)
+        self.signals = PostgresAnnouncements(hot)
         self.dead_letters = DeadLetters(hot)
         self._reads = reads
 
