@@ -17,7 +17,8 @@ from maestro_py.storage.tables import metadata
 def _differences(url: str) -> list[object]:
     engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
     with engine.connect() as connection:
-        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+        context = MigrationContext.configure(connection, opts={"include_name": migrate.is_of_the_metadata})
+        return list(compare_metadata(context, metadata))
 
 
 def _tables(url: str) -> set[str]:

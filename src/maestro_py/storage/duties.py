@@ -8,9 +8,10 @@ from maestro_py.ports.duty_store import Fence, Lost, Overdue
 from maestro_py.ports.process_beat import LiveProcess
 from maestro_py.storage import lost_attempts, processes
 from maestro_py.storage.connections import Database
+from maestro_py.storage.event_days import keep_event_days
 from maestro_py.storage.starts import REQUEST_MEMORY_MS
 
-#: Rows deleted by one call from each table, at most.
+#: Rows deleted by one call, at most.
 DELETE_LIMIT: Final = 5_000
 
 #: Tells runs whose deadline has passed; a run is told again until its engine takes the deadline from it.
@@ -39,15 +40,6 @@ CROSS JOIN LATERAL (
 ) one
 """
 
-_DELETE_EVENTS: Final = """
-DELETE FROM event_log e USING (
-    SELECT p.partition, o.id FROM engine_partition p CROSS JOIN LATERAL (
-        SELECT l.id, l.create_time_ms FROM event_log l WHERE l.partition = p.partition ORDER BY l.id LIMIT 200
-    ) o WHERE o.create_time_ms < %(before_ms)s LIMIT %(limit)s
-) old
-WHERE e.partition = old.partition AND e.id = old.id
-"""
-
 _DELETE_REQUESTS: Final = """
 DELETE FROM start_request s USING (
     SELECT workflow_id, request_id FROM start_request WHERE create_time_ms < %(before_ms)s
@@ -62,7 +54,7 @@ class PostgresDuties:
 
     def __init__(self, database: Database, *, event_retention_days: int) -> None:
         self._database = database
-        self._event_retention_ms = event_retention_days * 24 * 3600 * 1000
+        self._event_retention_days = event_retention_days
 
     async def lose_attempts(self, fence: Fence, beaten_ms: int) -> Lost:
         """Give attempts of dead workers back, or declare them lost."""
@@ -96,8 +88,7 @@ class PostgresDuties:
 
     async def delete_expired(self, now_ms: int) -> int:
         """Delete a bounded number of rows that outlived their retention and return how many."""
-        events = {"before_ms": now_ms - self._event_retention_ms, "limit": DELETE_LIMIT}
         requests = {"before_ms": now_ms - REQUEST_MEMORY_MS, "limit": DELETE_LIMIT}
         async with self._database.connection() as conn:
-            deleted = (await conn.execute(_DELETE_EVENTS, events)).rowcount
-            return deleted + (await conn.execute(_DELETE_REQUESTS, requests)).rowcount
+            await keep_event_days(conn, now_ms, self._event_retention_days)
+            return (await conn.execute(_DELETE_REQUESTS, requests)).rowcount

@@ -158,8 +158,8 @@ def save_statement(parts: tuple[str, ...]) -> LiteralString:
 
     One statement rather than six: for the small batches of an idle system their overhead is most of the cost.
     """
-    joined: LiteralString = ", ".join(f"{part} AS ({SAVE_PARTS[part]})" for part in SAVE_PARTS if part in parts)  # type: ignore[assignment]  # mypy does not see that these are literals
-    counts: LiteralString = " + ".join(  # type: ignore[assignment]  # (as above)
+    joined: LiteralString = ", ".join(f"{part} AS ({SAVE_PARTS[part]})" for part in SAVE_PARTS if part in parts)
+    counts: LiteralString = " + ".join(
         f"1 / CASE WHEN (SELECT count(*) FROM {part}) = %({part}_expected)s THEN 1 ELSE 0 END"  # noqa: S608  # table names of ours
         for part in ("runs", "attempts")
         if part in parts

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     SmallInteger,
     Table,
     Text,
@@ -394,15 +395,20 @@ engine_dead_letter = Table(
     Index(None, "run_uid"),
 )
 
+#: Every state change, for the outside; CACHE 1, so that ids grow in the order in which they are taken.
+_event_log_id = Sequence("event_log_id_seq", metadata=metadata, cache=1)
+
 event_log = Table(
     "event_log",
     metadata,
     Column("partition", SmallInteger, nullable=False),
-    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("id", BigInteger, server_default=_event_log_id.next_value(), nullable=False),
     Column("xid", BigInteger, nullable=False, server_default=text("pg_current_xact_id()::text::bigint")),
     Column("create_time_ms", BigInteger, nullable=False),
     Column("event", JSON, nullable=False, comment="as published (specification 9.4)"),
-    PrimaryKeyConstraint("partition", "id"),
+    PrimaryKeyConstraint("partition", "id", "create_time_ms"),
+    # One PostgreSQL partition a day (`storage.event_days`): what outlived its retention is dropped whole.
+    postgresql_partition_by="RANGE (create_time_ms)",
 )
 
 # --- signals -----------------------------------------------------------------------------------------------
