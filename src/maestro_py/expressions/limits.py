@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Final
 
 
@@ -26,13 +27,20 @@ class Limits:
         Raises:
             ValueError: *given* names a limit that does not exist.
         """
-        unknown = sorted(set(given) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ValueError(f"there is no expression limit {unknown[0]!r}")
-        return replace(DEFAULT_LIMITS, **given)
+        return _limits_of(tuple(given.items()))
 
 
 DEFAULT_LIMITS: Final = Limits()
+
+
+@lru_cache(maxsize=64)  # callers have a few sets of limits and evaluate often
+def _limits_of(given: tuple[tuple[str, int], ...]) -> Limits:
+    named = dict(given)
+    unknown = sorted(named.keys() - {field.name for field in fields(Limits)})
+    if unknown:
+        raise ValueError(f"there is no expression limit {unknown[0]!r}")
+    return replace(DEFAULT_LIMITS, **named)
+
 
 #: Nesting beyond this is refused whatever the caller allows: the interpreter's own stack must not be reached.
 DEEPEST: Final = 200

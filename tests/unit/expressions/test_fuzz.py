@@ -1,8 +1,8 @@
 """
 Whatever the text, the outcome is a plain value or one of our errors - never a hang, never anything else.
 
-Two thousand texts in an ordinary run, a hundred thousand with HYPOTHESIS_PROFILE=nightly: programs made after the
-grammar, programs that were damaged, and texts of no sense at all.
+Two thousand texts in an ordinary run, a hundred thousand with HYPOTHESIS_PROFILE=nightly: calls of every function,
+programs made after the grammar, programs that were damaged, and texts of no sense at all.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_py.expressions import ExpressionError, evaluate
+from maestro_py.expressions.builtin import Builtin
 from maestro_py.expressions.classes import CLASSES, METHODS
 from tests.unit.expressions.test_language import PROGRAMS
 from tests.unit.expressions.world import FixedSources, examples
@@ -107,6 +108,107 @@ def damaged(draw: st.DrawFn) -> str:
     return text
 
 
+#: Expressions of each kind, the extreme ones among them.
+TEXT_VALUES = st.sampled_from(
+    [
+        *[
+            "''",
+            "'a'",
+            "'20240229'",
+            "'00010101'",
+            "'99991231'",
+            "'UTC'",
+            "'Europe/Paris'",
+            "'+25:00'",
+            "'America'",
+            "'-23:59:59'",
+        ],
+        *[
+            "'1 hour'",
+            "'999999999 days'",
+            "'a,b,,c'",
+            "','",
+            "'.*'",
+            "'(a)|b*'",
+            "'[^a]{2,3}'",
+            "'$1'",
+            "'%s %d'",
+            "'%,.3f'",
+        ],
+        *[
+            "'%-20s'",
+            "'%08.2e'",
+            "'%g %%'",
+            "'yyyy-MM-dd HH:mm:ss.SSS ZZ'",
+            "'xxxx ww e D'",
+            "'G C Y K h k a E MMMM z Z ZZZ'",
+        ],
+        *[
+            "'2024-02-29T01:00+05:30'",
+            "'-0001-12-31'",
+            "'999999999-W53-7'",
+            "'12:30 PM'",
+            "'NaN'",
+            "'-9223372036854775808'",
+        ],
+        *["'1e400'", "'h\\u00e9\\ud83d'", "'😀'", "s", "'\\0'", "'x' + s + s + s", "'true'", "step"],
+    ]
+)
+LONG_VALUES = st.sampled_from(
+    ["0", "1", "-1", "2", "7", "12", "13", "24", "60", "1000", "1999999", "-62135596800000"]
+) | st.integers(-(2**63), 2**63 - 1).map(str)
+DOUBLE_VALUES = st.sampled_from(["0.0", "-0.0", "(0.0 / 0)", "(1.0 / 0)", "4.9e-324"]) | st.floats(
+    allow_nan=False, allow_infinity=False, min_value=0
+).map(repr)
+ZONE_VALUES = st.sampled_from(
+    [
+        "DateTimeZone.UTC",
+        *(f"DateTimeZone.forID('{name}')" for name in ("Europe/Paris", "Pacific/Apia", "+05:30", "EST")),
+    ]
+)
+DATE_VALUES = st.tuples(LONG_VALUES | st.integers(-(10**14), 10**14).map(str), ZONE_VALUES).map(
+    lambda pair: f"new DateTime({pair[0]}, {pair[1]})"
+)
+OF_KIND: dict[str, st.SearchStrategy[str]] = {
+    "STRING": TEXT_VALUES,
+    "LONG": LONG_VALUES,
+    "DOUBLE": DOUBLE_VALUES,
+    "BOOLEAN": st.sampled_from(["true", "false"]),
+    "DATETIME": DATE_VALUES,
+    "DATETIME_ZONE": ZONE_VALUES,
+    "DATETIME_FORMATTER": TEXT_VALUES.map(lambda text: f"DateTimeFormat.forPattern({text})"),
+    "DATETIME_PROPERTY": st.tuples(DATE_VALUES, st.sampled_from(["dayOfYear", "weekyear", "hourOfDay"])).map(
+        lambda pair: f"{pair[0]}.{pair[1]}()"
+    ),
+    "DATETIME_DAYS": st.tuples(DATE_VALUES, DATE_VALUES).map(lambda pair: f"Days.daysBetween({pair[0]}, {pair[1]})"),
+    "UUID": st.just("UUID.randomUUID()"),
+    "MAP": st.just("m"),
+    "PARAMS": st.just("params"),
+    "ARRAY": st.sampled_from(["longs", "texts", "empty"]),
+}
+ANY_VALUE = st.one_of(*(OF_KIND[kind] for kind in ("STRING", "LONG", "DOUBLE", "BOOLEAN", "MAP", "ARRAY", "DATETIME")))
+
+CALLS: list[tuple[str | None, str, Builtin]] = [
+    *((kind, f".{name}", known) for kind, methods in METHODS.items() for name, known in methods.items()),
+    *((None, f"{name}.{method}", known) for name, table in CLASSES.items() for method, known in table.statics.items()),
+    *((None, f"new {name}", table.constructor) for name, table in CLASSES.items() if table.constructor),
+]
+
+
+@st.composite
+def fitting_calls(draw: st.DrawFn) -> str:
+    """Return a call of any function with arguments of the kinds it takes, its result added to a text."""
+    kind, name, known = draw(st.sampled_from(CALLS))
+    receiver = f"({draw(OF_KIND[kind])})" if kind else ""
+    arguments = []
+    for kinds in draw(st.sampled_from(known.signatures)):
+        choices = sorted(kinds & OF_KIND.keys()) if kinds else []
+        arguments.append(draw(st.one_of(*(OF_KIND[choice] for choice in choices)) if choices else ANY_VALUE))
+    if known.spread:
+        arguments += draw(st.lists(ANY_VALUE, max_size=3))
+    return f"'' + {receiver}{name}({', '.join(arguments)})"
+
+
 def check(source: str) -> None:
     """Evaluate *source* twice: both times the same plain value or the same error, and parameters as they were."""
     before = copy.deepcopy(PARAMS)
@@ -141,14 +243,21 @@ def is_plain(value: object) -> bool:
     return value is None or isinstance(value, (bool, float))
 
 
-@examples(1000)
+@examples(800)
+@given(fitting_calls())
+def test_calls_that_fit_end_in_a_value_or_our_error(source: str) -> None:
+    """Each function, given arguments of the kinds it takes but of any size and form, does no harm."""
+    check(source)
+
+
+@examples(500)
 @given(PROGRAM_TEXTS)
 def test_programs_of_the_grammar_end_in_a_value_or_our_error(source: str) -> None:
     """A program made after the grammar does no harm."""
     check(source)
 
 
-@examples(700)
+@examples(400)
 @given(damaged())
 def test_damaged_programs_end_in_a_value_or_our_error(source: str) -> None:
     """A program with pieces changed does no harm."""
