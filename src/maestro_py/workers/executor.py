@@ -22,6 +22,7 @@ from maestro_py.ports.step_type import Attachable, InstantType, StepReport, Step
 from maestro_py.ports.worker_store import AttemptKey, AttemptTaken, Claimed, Held, Report, WorkerStore
 from maestro_py.workers.attempt_context import AttemptContext, LocalMachine
 from maestro_py.workers.log_book import LogBook, OpenLog
+from maestro_py.workers.outer_values import OuterValues
 from maestro_py.workers.registry import Registry
 from maestro_py.workers.report_batcher import ReportBatcher
 from maestro_py.workers.report_encoding import fatal, report_of
@@ -45,13 +46,20 @@ class RunningAttempt:
     """An attempt in a slot."""
 
     def __init__(
-        self, claim_id: UUID, claimed: Claimed, task: StepTask, step_type: StepType, context: AttemptContext
+        self,
+        claim_id: UUID,
+        claimed: Claimed,
+        task: StepTask,
+        step_type: StepType,
+        context: AttemptContext,
+        outer: OuterValues,
     ) -> None:
         self.claim_id: Final = claim_id
         self.claimed: Final = claimed
         self.task: Final = task
         self.context: Final = context
         self._step_type = step_type
+        self._outer = outer
         self._began = time.monotonic()
         self._ending: Ending | None = None
         self.runner: Final = asyncio.get_running_loop().create_task(self._work())
@@ -98,6 +106,7 @@ class RunningAttempt:
     async def _work(self) -> StepReport | None:
         handle = self.claimed.handle
         try:
+            await self._outer.complete(self.task)
             if handle is not None and isinstance(self._step_type, Attachable):
                 return await self._step_type.attach(self.task, msgspec.json.decode(handle), self.context)
             return await self._step_type.run(self.task, self.context)
@@ -138,6 +147,7 @@ class Executor:
     ) -> None:
         self._registry = registry
         self._store = store
+        self._outer = OuterValues(store)
         self._machine = machine
         self._logs = logs
         self._reports = reports
@@ -220,7 +230,7 @@ class Executor:
             return StepReport(Outcome.PLATFORM_ERROR, None, message)
         log = self._logs.open(claimed)
         context = AttemptContext(claimed, task, self._machine, log, self._store)
-        attempt = RunningAttempt(claim_id, claimed, task, step_type, context)
+        attempt = RunningAttempt(claim_id, claimed, task, step_type, context, self._outer)
         self._running[attempt.lot] = attempt
         self._opened[attempt.lot] = log
         self._all_ended.clear()

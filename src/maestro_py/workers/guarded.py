@@ -91,6 +91,7 @@ class GuardedProcesses:
 
     def open(self) -> None:
         """Start the guard; programs may be spawned at once."""
+        self._reap_guard()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         lease_read, lease_write = os.pipe()
         ends = (theirs.fileno(), lease_read)
@@ -112,6 +113,13 @@ class GuardedProcesses:
         os.set_blocking(lease_write, False)
         self._control, self._lease_fd = ours, lease_write
         asyncio.get_running_loop().add_reader(ours.fileno(), self._on_readable)
+
+    def _reap_guard(self) -> None:
+        """Forget a guard that was killed: a new one takes its place."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.kill()
+            guard.wait()
 
     async def close(self) -> None:
         """Let go of the guard, which kills what still runs; return when it has ended."""
