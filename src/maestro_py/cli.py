@@ -119,7 +119,7 @@ def up(
 def engine() -> None:
     """Run an engine: the state machine of the instances in its partitions."""
     settings = _settings()
-    from maestro_py import bootstrap
+    import maestro_py.bootstrap as bootstrap
 
     bootstrap.run_engine(settings)
 
@@ -128,7 +128,7 @@ def engine() -> None:
 def api(host: Host = None, port: Port = None) -> None:
     """Run the REST API."""
     settings = _settings(host=host, port=port)
-    from maestro_py import bootstrap
+    import maestro_py.bootstrap as bootstrap
 
     if PARENT_FD not in os.environ:  # else `maestro up` has said it
         _warn_unless_loopback(settings.host)
@@ -144,7 +144,7 @@ def worker(
 ) -> None:
     """Run a worker: it claims steps, runs them and reports."""
     settings = _settings(queues=queues, slots=slots, config=config, code=code)
-    from maestro_py import bootstrap
+    import maestro_py.bootstrap as bootstrap
 
     bootstrap.run_worker(settings)
 
@@ -153,7 +153,7 @@ def worker(
 def signal() -> None:
     """Run a signal service: it matches signals with what waits for them."""
     settings = _settings()
-    from maestro_py import bootstrap
+    import maestro_py.bootstrap as bootstrap
 
     bootstrap.run_signal(settings)
 

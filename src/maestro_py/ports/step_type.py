@@ -40,6 +40,9 @@ class StepTask(msgspec.Struct, frozen=True):
     #: Evaluated parameters: name to plain value; the type's own under its lower-case name.
     params: dict[str, Any] = {}
     correlation_id: str = ""
+    #: Of an iteration: the attempt of the foreach (partition, run uid, step id, attempt) whose parameters it sees too;
+    #: the worker lays `params` over them before the step type sees the task.
+    outer: tuple[int, str, str, int] | None = None
     token: int = 0  #: The claim's fence: +1 each time the attempt is claimed.
 
     @property

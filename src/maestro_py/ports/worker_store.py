@@ -139,6 +139,10 @@ class WorkerStore(Protocol):
         """
         ...
 
+    async def outer_values(self, key: AttemptKey) -> dict[str, Any]:
+        """Return the parameters that every iteration of the foreach attempt *key* sees; they never change."""
+        ...
+
     async def held(self) -> list[Held]:
         """Return the attempts that the table says this worker holds."""
         ...

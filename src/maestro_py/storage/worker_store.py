@@ -140,6 +140,11 @@ FROM step_attempt
 WHERE worker = %(worker)s AND dispatch = 'CLAIMED'
 """
 
+_OUTER_VALUES: Final = """
+SELECT task -> 'values' FROM step_attempt
+WHERE partition = %(partition)s AND run_uid = %(run_uid)s::uuid AND step_id = %(step_id)s AND attempt = %(attempt)s
+"""
+
 #: Returns the queues of the attempts that were put back.  They keep their place in the queue.
 _HAND_BACK: Final = """
 WITH given AS MATERIALIZED (
@@ -252,6 +257,12 @@ class PostgresWorkerStore:
                 if late:
                     await conn.execute(_RECORD_LATE, {"reports": _ENCODER.encode(late).decode()})
         return fates
+
+    async def outer_values(self, key: AttemptKey) -> dict[str, Any]:
+        """Return the parameters that every iteration of the foreach attempt *key* sees; they never change."""
+        async with self._database.connection() as conn:
+            row = await (await conn.execute(_OUTER_VALUES, key._asdict(), prepare=True)).fetchone()
+        return dict(row[0]) if row and row[0] else {}
 
     async def held(self) -> list[Held]:
         """Return the attempts that the table says this worker holds."""

@@ -70,6 +70,10 @@ class ScriptedStore:
         await self._play(self.after, "report")
         return fates
 
+    async def outer_values(self, key: AttemptKey) -> dict[str, Any]:
+        """Return nothing: no attempt of these tests is an iteration."""
+        return {}
+
     async def held(self) -> list[Held]:
         """Return what the worker holds."""
         await self._play(self.before, "held")
