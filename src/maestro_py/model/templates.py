@@ -17,9 +17,10 @@ import msgspec
 # Step ids may begin with `_`, so a braced name may, too.
 _TOKEN: Final = re.compile(r"\$(?:(\$)|\{([_a-zA-Z][-_./a-zA-Z0-9]*)\}|([a-zA-Z][_a-zA-Z0-9]*))")
 _LONE: Final = re.compile(r"\$\{([_a-zA-Z][-_./a-zA-Z0-9]*)\}")
-_MALFORMED: Final = re.compile(r"(?<!\$)\$\{([^}$]*\.output\.[^}]*)\}")
+_BRACED: Final = re.compile(r"(?<!\$)\$\{([^}$]*+)\}")
 _OUTPUT: Final = ".output."
 _SEPARATOR: Final = "__"
+_LONGEST_NAME: Final = 1_024  #: Characters; what is longer names no step and leads into no value.
 _LONGEST_CACHED: Final = 1_024  #: Characters; a cache of larger texts would hold too much memory.
 
 Location = tuple[str | int, ...]
@@ -35,6 +36,8 @@ class Reference(msgspec.Struct, frozen=True):
     def readings(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield each way to read *name* as a name and a way into its value, the longest name first."""
         yield self.name, ()
+        if len(self.name) > _LONGEST_NAME:
+            return
         cut = self.name.rfind(".")
         while cut > 0:
             yield self.name[:cut], tuple(self.name[cut + 1 :].split("."))
@@ -81,8 +84,8 @@ def mentions_in(value: Any, at: Location = ()) -> Iterator[tuple[Location, Menti
 
 def malformed_reference(text: str) -> str | None:
     """Return the first ``${....output....}`` in *text* that would stay as it is because it is not well written."""
-    for match in _MALFORMED.finditer(text):
-        if not _LONE.fullmatch(match.group()):
+    for match in _BRACED.finditer(text):
+        if _OUTPUT in match.group(1) and not _LONE.fullmatch(match.group()):
             return match.group(1)
     return None
 
@@ -114,12 +117,16 @@ def _parse(text: str) -> tuple[str | Mention, ...]:
         if joined := "".join(literal):
             parts.append(joined)
         literal.clear()
-        name = braced or plain
-        parts.append(Mention(name, _alternatives(name)))
+        parts.append(_mention(braced or plain))
     literal.append(text[end:])
     if joined := "".join(literal):
         parts.append(joined)
     return tuple(parts)
+
+
+@lru_cache(maxsize=4_096)
+def _mention(name: str) -> Mention:
+    return Mention(name, _alternatives(name))
 
 
 _parse_cached: Final = lru_cache(maxsize=4_096)(_parse)
@@ -127,6 +134,8 @@ _parse_cached: Final = lru_cache(maxsize=4_096)(_parse)
 
 def _alternatives(name: str) -> tuple[Reference, ...]:
     found: list[Reference] = []
+    if len(name) > _LONGEST_NAME:
+        return (Reference(None, name),)
     if (cut := name.find(_OUTPUT, 1)) > 0 and cut + len(_OUTPUT) < len(name):
         found.append(Reference(name[:cut], name[cut + len(_OUTPUT) :]))
     else:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from maestro_py.model.forms.problems import Problems
+from maestro_py.model.forms.problems import MAX_ERRORS, Problems
 from maestro_py.model.literals import spell_kind
 from maestro_py.model.templates import Location
 
@@ -76,7 +76,7 @@ def refuse_unknown(unknown: Iterable[str], words: Iterable[str], problems: Probl
     """Add each of *unknown* to *problems*, with that one of *words* that was probably meant."""
     names = list(unknown)
     known = frozenset(words) if len(names) <= _MOST_COMPARED else frozenset()
-    for name in names:
+    for name in names[:MAX_ERRORS]:
         problems.add((name,), _unknown_field(name, known))
 
 
@@ -88,7 +88,7 @@ def _unknown_field(name: str, words: frozenset[str]) -> str:
 
 def collect(error: ValidationError, problems: Problems, at: Location = ()) -> None:
     """Add what pydantic found in the value at *at* to *problems*, in our words."""
-    for found in error.errors(include_url=False, include_context=True):
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
         problems.add((*at, *found["loc"]), _WORDING.get(found["type"], found["msg"]))
 
 

@@ -18,6 +18,7 @@ _LONG_MAX: Final = 2**63 - 1
 _TOKEN: Final = re.compile(
     r"""
     (?P<string>"(?:[^"\\]|\\.)*+")
+    | (?P<open_string>")
     | (?P<comment>//[^\n]*+ | /\*(?s:.)*?\*/)
     | (?P<open_comment>/\*)
     | (?P<comma>,)
@@ -78,6 +79,8 @@ def _without_comments(text: str) -> str:
         if kind == "open_comment":
             line, column = _position(text, match.start())
             _refuse(f"line {line}, column {column}: the comment that begins here is never closed")
+        if kind == "open_string":
+            break  # the parser will say so; looking on would try every quote in vain
         if kind == "comment":
             blanks.append(match.span())
             continue

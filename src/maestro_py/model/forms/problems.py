@@ -10,6 +10,7 @@ from maestro_py.model.templates import Location, spell_location
 
 #: More errors than this help nobody, and cost time.
 MAX_ERRORS: Final = 200
+_LONGEST_TEXT: Final = 600
 
 
 class Problems:
@@ -37,6 +38,12 @@ class Problems:
             DefinitionInvalid: there was at least one problem.
         """
         if self._found:
-            errors = [FieldError(spell_location(at), message) for at, message in self._found]
+            errors = [FieldError(_shortened(spell_location(at)), _shortened(message)) for at, message in self._found]
             more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
             raise DefinitionInvalid(f"{what} is invalid: {errors[0]}{more}", errors)
+
+
+def _shortened(text: str) -> str:
+    """Return *text* without its middle if it is long: a wrong value may be a megabyte."""
+    half = _LONGEST_TEXT // 2
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:half]}…{text[-half:]}"
