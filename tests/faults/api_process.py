@@ -27,6 +27,7 @@ from maestro_py.parent import die_with_parent
 from maestro_py.ports.transport import Address, HintKind
 from maestro_py.storage.api_store import PostgresApiStore, PostgresStarts
 from maestro_py.storage.connections import Database
+from maestro_py.storage.definition_cache import DefinitionCache
 from maestro_py.storage.notifications import PostgresNotifications
 from maestro_py.storage.processes import Beat, PostgresJudge
 from maestro_py.storage.retries import Connection, in_transaction
@@ -122,7 +123,7 @@ class _FailingStarts(PostgresStarts):
     """Starts runs and fails between the writes and the commit."""
 
     def __init__(self, database: Database, fault: _Fault) -> None:
-        super().__init__(database)
+        super().__init__(database, DefinitionCache())
         self._fault = fault
 
     async def start(self, requests: Sequence[StartRequest], *, now_ms: int) -> list[StartResult]:

@@ -8,8 +8,8 @@ different workflows go on side by side, so a workflow whose row is held by someb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -25,15 +25,17 @@ from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
 from maestro_py.ports.transport import Address, HintKind, Transport
 
+T = TypeVar("T")
+
 #: Runs started by one transaction at most.
 BATCH_LIMIT: Final = 500
 #: Callers that may wait for one process; more are told to come back.
 WAITING_LIMIT: Final = 20_000
 #: How often the version that a name means may change under our hands before we give up.
 _VERSION_TRIES: Final = 20
-#: How often a COMMIT whose outcome is unknown is asked about again, and the pause before, in seconds.
-_UNKNOWN_TRIES: Final = 3
-_UNKNOWN_PAUSE: Final = 0.2
+#: How often the database is asked while it is away or links break, and the pause in between, in seconds.
+_TRIES: Final = 3
+_PAUSE: Final = 0.2
 
 _REFUSALS: Final[Mapping[StartOutcome, tuple[type[MaestroError], str]]] = {
     StartOutcome.NOT_FOUND: (NotFound, "workflow {!r} does not exist"),
@@ -147,20 +149,13 @@ class Starter:
 
     async def _version(self, ask: StartAsk) -> VersionRecord | MaestroError:
         try:
-            return await self._store.definitions.version(ask.workflow_id, ask.version)
+            return await _persistently(lambda: self._store.starts.version(ask.workflow_id, ask.version))
         except NotFound as exc:
             return exc
 
     async def _stored(self, requests: Sequence[StartRequest]) -> list[StartResult]:
-        """Store *requests*; after an unknown COMMIT ask again, under the same ids, so that nothing starts twice."""
-        for attempt in range(1, _UNKNOWN_TRIES + 1):
-            try:
-                return await self._store.starts.start(requests, now_ms=self._clock.now_ms())
-            except StoreUnavailable:
-                if attempt == _UNKNOWN_TRIES:
-                    raise
-                await asyncio.sleep(_UNKNOWN_PAUSE)
-        raise AssertionError("unreachable")
+        # After an unknown COMMIT the same ids are asked for again, so that nothing starts twice.
+        return await _persistently(lambda: self._store.starts.start(requests, now_ms=self._clock.now_ms()))
 
     def _hint(self, results: Sequence[StartResult]) -> None:
         partitions = {partition for result in results for partition in result.partitions}
@@ -233,6 +228,16 @@ def _check_trigger(ask: StartAsk, version: VersionRecord) -> None:
     uuids = [trigger_uuid(trigger) for trigger in workflow.signal_triggers] if kind == "SIGNAL" else []
     if ask.initiator.get("trigger_uuid") not in uuids:
         raise Conflict(f"the active version of workflow {workflow.id!r} has no such {kind} trigger")
+
+
+async def _persistently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return what *ask* returns; a database that is away is asked a few times before we give up."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await ask()
+        except StoreUnavailable:
+            await asyncio.sleep(_PAUSE)
+    return await ask()
 
 
 def _refusal(outcome: StartOutcome, workflow_id: str) -> MaestroError:

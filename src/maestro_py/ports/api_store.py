@@ -117,7 +117,11 @@ class DefinitionChanges(Protocol):
 
 
 class StartStore(Protocol):
-    """Starting runs."""
+    """Starting runs.  Nothing is asked twice here, so a link that broke unseen is a `StoreUnavailable`: try again."""
+
+    async def version(self, workflow_id: str, ref: VersionRef) -> VersionRecord:
+        """Return the version to start."""
+        ...
 
     async def start(self, requests: Sequence[StartRequest], *, now_ms: int) -> list[StartResult]:
         """Admit and store the runs; return what became of each, in their order."""

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from maestro_py.admission import StartRequest, StartResult
 from maestro_py.model.errors import DuplicateSignal, NotFound
+from maestro_py.ports.api_records import VersionRecord, VersionRef
 from maestro_py.ports.signal_store import Announcement, SignalInstance
 from maestro_py.storage import signals
 from maestro_py.storage.connections import Database
 from maestro_py.storage.dead_letters import DeadLetters
 from maestro_py.storage.definition_cache import DefinitionCache
-from maestro_py.storage.definition_reads import DefinitionReader
+from maestro_py.storage.definition_reads import DefinitionReader, read_version
 from maestro_py.storage.definitions import DefinitionWriter
 from maestro_py.storage.instance_reads import InstanceReader
 from maestro_py.storage.migrate import head
@@ -21,10 +22,21 @@ from maestro_py.storage.stops import Stopper
 
 
 class PostgresStarts:
-    """Implements `StartStore`."""
+    """Implements `StartStore` on a hot *database*."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cache: DefinitionCache) -> None:
         self._database = database
+        self._cache = cache
+
+    async def version(self, workflow_id: str, ref: VersionRef) -> VersionRecord:
+        """
+        Return the version to start.
+
+        Raises:
+            NotFound: there is no such workflow or version, or it has no active one.
+        """
+        async with self._database.connection() as conn:
+            return await read_version(conn, self._cache, workflow_id, ref)
 
     async def start(self, requests: Sequence[StartRequest], *, now_ms: int) -> list[StartResult]:
         """Admit and store the runs; return what became of each, in their order."""
@@ -71,7 +83,7 @@ class PostgresApiStore:
         cache = DefinitionCache()
         self.definitions = DefinitionReader(reads, cache)
         self.changes = DefinitionWriter(hot, cache)
-        self.starts = PostgresStarts(hot)
+        self.starts = PostgresStarts(hot, cache)
         self.stops = Stopper(hot)
         self.instances = InstanceReader(reads, cache)
         self.steps = StepReader(reads, cache)

@@ -24,10 +24,16 @@ _ATTEMPTS: Final = 8
 
 
 async def in_transaction(
-    database: Database, work: Callable[[Connection], Awaitable[T]], *, lock_patience_ms: int = 20_000
+    database: Database,
+    work: Callable[[Connection], Awaitable[T]],
+    *,
+    lock_patience_ms: int = 20_000,
+    pipelined: bool = False,
 ) -> T:
     """
     Return what *work* returns, run inside one committed transaction; deadlocks and serialization failures repeat it.
+
+    With *pipelined*, statements whose results *work* does not look at travel together, BEGIN and COMMIT with them.
 
     A row lock that somebody holds is waited for *lock_patience_ms* in all: its holder may be a stopped process, whose
     sessions are ended once its beat has expired.
@@ -40,7 +46,7 @@ async def in_transaction(
     while True:
         attempt += 1
         try:
-            async with database.transaction() as conn:
+            async with database.connection() as conn, _transaction(conn, pipelined=pipelined):
                 return await work(conn)
         except _RETRIED as exc:
             if attempt >= _ATTEMPTS:
@@ -50,6 +56,16 @@ async def in_transaction(
         except errors.LockNotAvailable as exc:
             if time.monotonic() >= give_up_at:
                 raise StoreUnavailable(f"a row stayed locked for {lock_patience_ms} ms: {exc}") from exc
+
+
+@asynccontextmanager
+async def _transaction(conn: Connection, *, pipelined: bool) -> AsyncIterator[None]:
+    if not pipelined:
+        async with conn.transaction():
+            yield
+    else:
+        async with conn.pipeline(), conn.transaction():
+            yield
 
 
 @asynccontextmanager

@@ -172,9 +172,7 @@ async def start_runs(conn: Connection, requests: Sequence[StartRequest], *, now_
         requests: Any number, of any workflows; among equal request ids the first counts.
         now_ms: UTC epoch milliseconds.
     """
-    rows = await _locked(conn, {request.workflow_id for request in requests})
-    await _stand(conn, rows)
-    known = await _known(conn, requests, now_ms)
+    rows, known = await _read(conn, {request.workflow_id for request in requests}, requests, now_ms)
     await _admit_waiting(conn, rows, now_ms)
     batch = _Batch(rows, known, await partition_count(conn), now_ms)
     results = [batch.decide(request) for request in requests]
@@ -198,7 +196,7 @@ async def start_runs_durably(database: Database, requests: Sequence[StartRequest
     Raises:
         StoreUnavailable: the server is away; whether the COMMIT took effect is then unknown.
     """
-    return await in_transaction(database, lambda conn: start_runs(conn, requests, now_ms=now_ms))
+    return await in_transaction(database, lambda conn: start_runs(conn, requests, now_ms=now_ms), pipelined=True)
 
 
 async def dequeue(conn: Connection, workflow_ids: Collection[str], *, now_ms: int) -> tuple[int, ...]:
@@ -208,8 +206,7 @@ async def dequeue(conn: Connection, workflow_ids: Collection[str], *, now_ms: in
     Returns:
         The engine partitions to hint after the commit, each once.
     """
-    rows = await _locked(conn, workflow_ids)
-    await _stand(conn, rows)
+    rows, _ = await _read(conn, workflow_ids, (), now_ms)
     await _admit_waiting(conn, rows, now_ms)
     return tuple({partition for row in rows.values() for partition in row.partitions})
 
@@ -226,32 +223,39 @@ async def partition_count(conn: Connection) -> int:
     return _partition_counts[database]
 
 
-async def _locked(conn: Connection, workflow_ids: Iterable[str]) -> dict[str, _WorkflowRow]:
-    cursor = await conn.execute(_LOCK, (list(workflow_ids),), prepare=True)
-    return {
-        id_: _WorkflowRow(
-            workflow_id=id_,
-            active_version=active,
-            latest_version=latest,
-            last_instance_id=last,
-            strategy=RunStrategy(rule=RunStrategyRule(rule), workflow_concurrency=concurrency),
-            signal_trigger_disabled=no_signals,
-            time_trigger_disabled=no_times,
-        )
-        for id_, active, latest, last, rule, concurrency, no_signals, no_times in await cursor.fetchall()
-    }
+_Known = dict[tuple[str, str], UUID]
 
 
-async def _stand(conn: Connection, rows: dict[str, _WorkflowRow]) -> None:
-    cursor = await conn.execute(_STANDING, (list(rows),), prepare=True)
-    for id_, running, queued in await cursor.fetchall():
-        rows[id_].standing = Standing(running=running, queued=queued)
+async def _read(
+    conn: Connection, workflow_ids: Iterable[str], requests: Sequence[StartRequest], now_ms: int
+) -> tuple[dict[str, _WorkflowRow], _Known]:
+    """Lock the workflows, then read what stands of them and which request ids are known: one round trip."""
+    ids = list(workflow_ids)
+    asked = [r.workflow_id for r in requests], [r.request_id for r in requests]
+    # The statements follow one another at the server too: each sees what committed before the lock was ours.
+    async with conn.pipeline():
+        locked = await conn.execute(_LOCK, (ids,), prepare=True)
+        standing = await conn.execute(_STANDING, (ids,), prepare=True)
+        known = await conn.execute(_KNOWN, (*asked, now_ms - REQUEST_MEMORY_MS), prepare=True) if requests else None
+        rows = {row[0]: _workflow_row(row) for row in await locked.fetchall()}
+        for id_, running, queued in await standing.fetchall():
+            if id_ in rows:
+                rows[id_].standing = Standing(running=running, queued=queued)
+        pairs = await known.fetchall() if known is not None else []
+    return rows, {(workflow_id, request_id): run_uid for workflow_id, request_id, run_uid in pairs}
 
 
-async def _known(conn: Connection, requests: Sequence[StartRequest], now_ms: int) -> dict[tuple[str, str], UUID]:
-    ids = [r.workflow_id for r in requests], [r.request_id for r in requests]
-    cursor = await conn.execute(_KNOWN, (*ids, now_ms - REQUEST_MEMORY_MS), prepare=True)
-    return {(workflow_id, request_id): run_uid for workflow_id, request_id, run_uid in await cursor.fetchall()}
+def _workflow_row(row: tuple[Any, ...]) -> _WorkflowRow:
+    id_, active, latest, last, rule, concurrency, no_signals, no_times = row
+    return _WorkflowRow(
+        workflow_id=id_,
+        active_version=active,
+        latest_version=latest,
+        last_instance_id=last,
+        strategy=RunStrategy(rule=RunStrategyRule(rule), workflow_concurrency=concurrency),
+        signal_trigger_disabled=no_signals,
+        time_trigger_disabled=no_times,
+    )
 
 
 async def _admit_waiting(conn: Connection, rows: dict[str, _WorkflowRow], now_ms: int) -> None:
@@ -278,9 +282,7 @@ async def _admit_waiting(conn: Connection, rows: dict[str, _WorkflowRow], now_ms
 class _Batch:
     """Decides one request after the other and gathers the rows to write."""
 
-    def __init__(
-        self, rows: dict[str, _WorkflowRow], known: dict[tuple[str, str], UUID], partitions: int, now_ms: int
-    ) -> None:
+    def __init__(self, rows: dict[str, _WorkflowRow], known: _Known, partitions: int, now_ms: int) -> None:
         self._rows = rows
         self._known = known
         self._partitions = partitions
