@@ -5,6 +5,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# What carries hints in the demo: postgres, or kafka.
+TRANSPORT ?= postgres
+
 .DEFAULT_GOAL := help
 .PHONY: help install format lint test demo bench clean
 
@@ -34,8 +37,8 @@ lint: install    ## Check lint, format, types and which room imports which.
 test: lint       ## Check everything, against a real PostgreSQL that the tests start.
 	$(BIN)/pytest
 
-demo: install    ## Run the example on real data: start, push, announce, watch, result, stop.
-	$(BIN)/python -m examples.ml_pipeline.demo
+demo: install    ## Run the example on real data: start, push, announce, watch, result, stop; TRANSPORT=kafka too.
+	$(BIN)/python -m examples.ml_pipeline.demo --transport $(TRANSPORT)
 
 bench: install   ## Measure; pass options by ARGS="--cases B1,B2 --repeat 5 --json".
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -94,6 +94,13 @@ class MaestroClient:
         """Return one attempt of a step."""
         return self._call("GET", _attempt_path(workflow_id, instance_id, run, step_id, attempt))
 
+    def iterations(
+        self, workflow_id: str, instance_id: int, step_id: str, first: int = 200, run: str = "latest"
+    ) -> list[Json]:
+        """Return the last *first* iterations of a foreach that were created, the highest number first."""
+        path = f"/workflows/{_part(workflow_id)}/instances/{instance_id}/runs/{_part(run)}/steps/{_part(step_id)}"
+        return elements(self._call("GET", f"{path}/iterations", params={"first": first}))
+
     def log(
         self,
         workflow_id: str,
@@ -110,6 +117,10 @@ class MaestroClient:
     def announce(self, name: str, params: Mapping[str, str | int], request_id: str) -> Json:
         """Announce a signal; the same *request_id* is refused a second time."""
         return self._call("POST", "/signals", json={"name": name, "params": params, "request_id": request_id})
+
+    def signal(self, name: str, seq: str = "latest") -> Json:
+        """Return one announcement of a signal."""
+        return self._call("GET", f"/signals/{_part(name)}/instances/{_part(seq)}")
 
     def dead_letters(self) -> list[Json]:
         """Return the events that the engine could not apply, the oldest first."""
@@ -157,5 +168,7 @@ def _reason(answer: httpx2.Response) -> str:
         body = None
     if not isinstance(body, dict):
         return f"{answer.status_code} {answer.reason_phrase}: {answer.text[:500]}"
-    details = [str(detail) for detail in body.get("errors") or ()]
-    return "\n  ".join([str(body.get("message") or answer.reason_phrase), *details])
+    message = str(body.get("message") or answer.reason_phrase)
+    # A message that already tells its only detail need not be read twice.
+    details = [text for detail in body.get("errors") or () if (text := str(detail)) not in message]
+    return "\n  ".join([message, *details])

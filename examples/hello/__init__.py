@@ -1,0 +1,1 @@
+"""The smallest workflows, in both forms."""
