@@ -24,6 +24,7 @@ import psycopg
 
 from maestro_py.testing.waiting import wait_until
 
+ROOT = Path(__file__).parents[1]
 #: Statuses of a run that has ended.
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMED_OUT"})
 
@@ -31,12 +32,13 @@ ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMED_OUT"})
 class OsProcess:
     """One process of the system."""
 
-    def __init__(self, kind: str, arguments: list[str], environ: Mapping[str, str], log: Path) -> None:
+    def __init__(self, kind: str, module: str, arguments: list[str], environ: Mapping[str, str], log: Path) -> None:
         self.kind = kind
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "maestro_py", *arguments],
+                [sys.executable, "-m", module, *arguments],
+                cwd=ROOT,
                 env=environ,
                 stdout=output,
                 stderr=output,
@@ -62,6 +64,11 @@ class OsProcess:
     def pause(self) -> None:
         """SIGSTOP: it is alive and does nothing."""
         os.kill(self.pid, signal.SIGSTOP)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it was stopped by SIGSTOP."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def resume(self) -> None:
         """SIGCONT."""
@@ -103,8 +110,16 @@ class System:
 
     # --- processes -----------------------------------------------------------------------------------------
 
-    def start(self, kind: str, *arguments: str, **settings: object) -> OsProcess:
-        """Start one more ``engine``, ``worker``, ``signal`` or ``api``; *settings* as those of the system."""
+    def start(self, kind: str, *arguments: str, module: str = "maestro_py", **settings: object) -> OsProcess:
+        """
+        Start one more ``engine``, ``worker``, ``signal`` or ``api``.
+
+        Args:
+            kind: Which.
+            arguments: Further ones for its command line.
+            module: What Python runs; another than ours is handed the same.
+            settings: As those of the system; they win over these.
+        """
         environ = {k: v for k, v in os.environ.items() if not k.startswith("MAESTRO_")}
         chosen = {"database_url": self.url, **self._settings, **settings}
         if kind == "api":
@@ -112,7 +127,7 @@ class System:
             self._ports.append(int(str(chosen["port"])))
         environ.update({f"MAESTRO_{name.upper()}": str(value) for name, value in chosen.items()})
         number = len(self.processes[kind]) + 1
-        process = OsProcess(kind, [kind, *arguments], environ, self.folder / f"{kind}-{number}.log")
+        process = OsProcess(kind, module, [kind, *arguments], environ, self.folder / f"{kind}-{number}.log")
         self.processes[kind].append(process)
         return process
 
@@ -136,6 +151,16 @@ class System:
 
     def _is_ready(self, api: int) -> bool:
         return self._http.get(f"{self.api_url(api)}/readyz").status_code == 200
+
+    def process_id(self, process: OsProcess) -> uuid.UUID:
+        """Return the id under which a process beats."""
+        rows = self.query("SELECT id FROM process WHERE pid = %s AND kind = %s", process.pid, process.kind)
+        assert rows, f"{process.kind} {process.pid} has not beaten"
+        return uuid.UUID(str(rows[-1][0]))
+
+    def owned_by(self, process: OsProcess) -> int:
+        """Return how many partitions are an engine's."""
+        return int(self.query("SELECT count(*) FROM engine_partition WHERE owner = %s", self.process_id(process))[0][0])
 
     def live(self, kind: str) -> int:
         """Return how many processes of *kind* beat."""
@@ -188,11 +213,18 @@ class System:
         assert answer.status_code == 200, answer.text
         return int(answer.json()["workflow_instance_id"])
 
-    def announce(self, name: str, **params: object) -> None:
-        """Announce a signal under a fresh request id."""
+    def announce(self, name: str, *, api: int = 0, **params: object) -> None:
+        """Announce a signal under a fresh request id, as often as it takes: who is told to come back does so."""
         body = {"name": name, "params": params, "request_id": str(uuid.uuid4())}
-        answer = self.call("POST", "/signals", body)
-        assert answer.status_code == 200, answer.text
+        # 409: an earlier try was stored, and its answer lost.
+        answer = wait_until(lambda: self._answered("POST", "/signals", body, api=api), 20, seen=self.logs)
+        assert answer is not None
+        assert answer.status_code in (200, 409), answer.text
+
+    def _answered(self, method: str, path: str, body: object, *, api: int = 0) -> httpx2.Response | None:
+        """Return the answer, or None if it says that the same request may fare better later."""
+        answer = self.call(method, path, body, api=api)
+        return None if answer.status_code >= 500 and answer.json().get("retryable") else answer
 
     def instance(self, workflow_id: str, instance_id: int = 1) -> dict[str, Any]:
         """Return the latest run of an instance."""

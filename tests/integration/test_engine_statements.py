@@ -36,7 +36,7 @@ ARRAYS: dict[str, dict[str, Any]] = {
     "LOAD_RUNS": {"runs": [UID, UID]},
     "LOAD_ATTEMPTS": {"runs": [UID, UID]},
     "LOAD_OUTER": {"runs": [UID, UID], "steps": ["x", "y"], "attempts": [1, 1]},
-    "UNCONTENDED": {"runs": [UID, UID]},
+    "CONTENDED": {"runs": [UID, UID]},
 }
 STATEMENTS = {**HOT_STATEMENTS, "FENCE": FENCE}
 

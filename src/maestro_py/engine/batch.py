@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -57,6 +57,9 @@ from maestro_py.ports.engine_store import (
     Writes,
 )
 
+#: A reason of a quarantine is cut to this many characters.
+REASON_LIMIT: Final = 2_000
+
 
 class Poisoned(Exception):  # a fact about an event, not an error of the caller
     """An event cannot be applied to its run; the batch is undone and the run quarantined."""
@@ -92,6 +95,7 @@ class Batch:
         self.hinted_workflows: set[int] = set()  #: Partitions with new events for workflows.
         self.queues: set[str] = set()  #: Queues with newly offered attempts.
         self.ready: list[ReadyRow] = []  #: New attempts that wait.
+        self.unread: list[UUID] = []  #: Runs whose events were buried because they cannot be read.
         self._lane = lane
         self._dispatcher = dispatcher
         self._partitions = partitions
@@ -121,24 +125,58 @@ class Batch:
         except Exception as exc:  # whatever it is, it must not stop the partition
             raise Poisoned(run.run_uid, f"{type(exc).__name__}: {exc}") from exc
 
+    def apply_to_poisoned(self, run: Run, taken: Taken, reason: str, *, may_stop: bool) -> None:
+        """
+        Quarantine the run and bury the event; a request to stop the run is obeyed all the same.
+
+        Args:
+            run: Poisoned: one of its events cannot be applied.
+            taken: One of its events.
+            reason: Why it is poisoned.
+            may_stop: Whether stopping it was not what failed.
+
+        Raises:
+            Poisoned: it cannot be stopped either.
+        """
+        self._quarantine(run, reason)
+        if may_stop and _is_stop(taken):
+            self.apply(run, taken)
+        else:
+            self.bury(run, taken, reason)
+
     def bury(self, run: Run, taken: Taken, reason: str) -> None:
         """Move an event to the dead letters and mark its run as quarantined."""
+        self._quarantine(run, reason)
+        self._bury(taken, reason)
+
+    def bury_unread(self, taken: Taken, reason: str) -> None:
+        """Move an event of a run that cannot be read to the dead letters, and mark the row of the run."""
+        assert taken.run_uid is not None
+        self._bury(taken, reason)
+        if taken.run_uid not in self.unread:
+            self.unread.append(taken.run_uid)
+            mark = {"p": taken.partition, "u": taken.run_uid, "q": _storable(reason), "m": self.now_ms}
+            self.writes.quarantines.append(mark)
+
+    def _quarantine(self, run: Run, reason: str) -> None:
         self.runs[run.run_uid] = run
+        if run.quarantine_reason is None:
+            run.quarantine_reason = _storable(reason)
+            run.note(f"Quarantined: {run.quarantine_reason}", self.now_ms, "ERROR")
+
+    def _bury(self, taken: Taken, reason: str) -> None:
         self.writes.dead_letters.append(
             {
                 "p": taken.partition,
                 "c": taken.event_class,
                 "x": taken.id,
-                "u": run.run_uid,
+                "u": taken.run_uid,
                 "w": None,
                 "e": taken.payload.encode(),
-                "r": reason,
+                "r": _storable(reason),
                 "m": self.now_ms,
             }
         )
-        if run.quarantine_reason is None:
-            run.quarantine_reason = reason
-            run.note(f"Quarantined: {reason}", self.now_ms, "ERROR")
 
     def offer(self, rows: Sequence[ReadyRow]) -> None:
         """Offer ready attempts to the workers."""
@@ -231,7 +269,11 @@ class Batch:
             _, first, count = launches.get(key, (run, effect.first, 0))
             launches[key] = (run, first, count + effect.count)
         for key, (run, first, count) in launches.items():
-            await self._launch(tx, run, key, first, count)
+            try:
+                await self._launch(tx, run, key, first, count)
+            except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as exc:
+                # Ours, not the database's: its loop values are not as we stored them.
+                raise Poisoned(run.run_uid, f"{type(exc).__name__}: {exc}") from exc
         for run in self.runs.values():
             self._write_run(run)
 
@@ -335,6 +377,18 @@ class Batch:
                     step.task = None
             run.changed.clear()
             run.records.clear()
+
+
+def _is_stop(taken: Taken) -> bool:
+    try:
+        return isinstance(decode_event(taken.payload), StopRequested)
+    except Exception:  # it is what poisoned the run
+        return False
+
+
+def _storable(reason: str) -> str:
+    """Return *reason* as PostgreSQL can hold it: a reason that is refused would be found for ever."""
+    return reason[:REASON_LIMIT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _ready_row(run: Run, node: Node, attempt: int) -> ReadyRow:

@@ -47,6 +47,11 @@ class EngineContext:
     workflow_lane: WorkflowLane | None = None
     stale_lanes: set[int] = field(default_factory=set)  #: Whose ready attempts are to be read again.
 
+    @property
+    def timer_horizon_ms(self) -> int:
+        """How far ahead timers are kept in memory, in ms: far enough that the next sweep finds the rest in time."""
+        return 2 * self.options.sweep_interval_ms
+
     def lane_of(self, partition: int) -> Lane:
         """Return the lane that serves *partition* when this engine owns it."""
         return self.lanes[partition % len(self.lanes)]

@@ -19,6 +19,8 @@ import structlog
 from maestro_py.engine.batch import Batch, Poisoned
 from maestro_py.engine.context import EngineContext
 from maestro_py.engine.decide.state import Run
+from maestro_py.engine.loading import Unreadable
+from maestro_py.engine.setbacks import Setbacks
 from maestro_py.model.errors import BadRow, Fenced, RowContended, StaleInstance, StoreUnavailable
 from maestro_py.model.statuses import EventClass
 from maestro_py.ports.engine_store import EngineTransaction, RunKey, Taken
@@ -28,8 +30,8 @@ _log = structlog.get_logger(__name__)
 
 #: Ready attempts offered by one batch, at most.
 OFFER_LIMIT: Final = 500
-#: A run of which a row is locked by somebody else is left alone for this long, in seconds.
-PARK_SECONDS: Final = 0.5
+#: Timers of one partition fired by one batch, at most (`EngineTransaction.take`).
+TIMER_LIMIT: Final = 500
 #: Pauses after the database was away, in seconds: the first and the longest.
 RECOVERY_SECONDS: Final = (0.1, 1.0)
 
@@ -51,11 +53,10 @@ class Lane:
         self._runs: OrderedDict[UUID, Run] = OrderedDict()
         self._dirty: set[int] = set()
         self._timers: list[tuple[int, int]] = []  # heap of (fire ms, partition)
+        self._known_timers: set[tuple[int, int]] = set()  # what is in the heap
         self._wake = asyncio.Event()
         self._idle = asyncio.Lock()  # held while a batch is open
-        self._poisoned: dict[UUID, str] = {}
-        self._parked: dict[UUID, float] = {}
-        self._suspects: list[list[UUID]] = []  # runs of a refused batch, in halves; the last is tried first
+        self._setbacks = Setbacks()
         self._results_full = False
         self._stopping = False
 
@@ -75,18 +76,22 @@ class Lane:
     def add_timer(self, fire_ms: int, partition: int) -> None:
         """Look for due timers of *partition* at *fire_ms*, UTC epoch ms."""
         entry = (fire_ms, partition)
-        if partition in self.epochs and entry not in self._timers[:1]:
+        if partition in self.epochs and entry not in self._known_timers:
+            self._known_timers.add(entry)
             heapq.heappush(self._timers, entry)
             if self._timers[0] == entry:
                 self._wake.set()
 
     def adopt(self, run: Run) -> None:
         """Keep a run that was just created by another lane of this engine in memory."""
-        if run.partition in self.epochs:
+        # If we have it, we have loaded it since: what we have is newer.
+        if run.partition in self.epochs and run.run_uid not in self._runs:
             self._remember(run)
 
     def acquire(self, epochs: Mapping[int, int]) -> None:
         """Begin to serve these partitions."""
+        # What is in memory of an earlier epoch is not what another engine made of it meanwhile.
+        self._forget_runs({p for p, epoch in epochs.items() if self.epochs.get(p) != epoch})
         self.epochs.update(epochs)
         self.hint(epochs.keys())
 
@@ -97,8 +102,8 @@ class Lane:
             for partition in gone:
                 self.epochs.pop(partition, None)
             self._dirty -= gone
-            for run_uid in [uid for uid, run in self._runs.items() if run.partition in gone]:
-                del self._runs[run_uid]
+            self._forget_runs(gone)
+            self._setbacks.forget()
             self._context.dispatcher.drop_ready(self.index, gone)
 
     async def reload_ready(self) -> None:
@@ -136,11 +141,12 @@ class Lane:
                 self.batch_opened_at = None
 
     async def _wait(self) -> None:
-        """Return when there may be something to do, at the latest when the next timer is due."""
+        """Return when there may be something to do, at the latest when a timer or a run that was left alone is due."""
         if not self._dirty and not self._stopping:
-            timeout = None
+            timeout = self._setbacks.next_unpark_seconds()
             if self._timers:
-                timeout = max(0.0, (self._timers[0][0] - self._context.clock.now_ms()) / 1000)
+                due = max(0.0, (self._timers[0][0] - self._context.clock.now_ms()) / 1000)
+                timeout = due if timeout is None else min(timeout, due)
             try:
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
@@ -150,6 +156,7 @@ class Lane:
 
     async def _batch(self) -> None:
         context = self._context
+        await self._unpark()
         now_ms = context.clock.now_ms()
         partitions = [p for p in self._dirty if p in self.epochs]
         due = self._due_partitions(now_ms)
@@ -165,7 +172,7 @@ class Lane:
         try:
             async with context.store.batch([(p, self.epochs[p]) for p in touched]) as tx:
                 limits = self._limits(len(partitions))
-                taken = await tx.take(partitions, limits, due, now_ms, self._excluded())
+                taken = await tx.take(partitions, limits, due, now_ms, self._setbacks.excluded)
                 batch.offer([row for row in offers if row.key.partition in touched])
                 await self._decide(tx, batch, taken)
                 if not taken and not batch.writes.offers:
@@ -180,19 +187,31 @@ class Lane:
         self._committed(batch, asked)
 
     def _nothing_left(self, partitions: Sequence[int]) -> None:
-        """Go on with the other half of a refused batch when this one has no events any more."""
-        if self._suspects:
-            self._suspects.pop()
+        self._setbacks.found_nothing()
+        if self._setbacks.has_suspects:
             self._dirty.update(partitions)
 
+    async def _unpark(self) -> None:
+        """Go on with the runs that were left alone for long enough, unless their rows are still locked."""
+        over = self._setbacks.unpark()
+        if over:
+            # Asked without waiting: a batch that met the lock again would keep all the others waiting again.
+            locked = await self._context.store.contended(over)
+            self._setbacks.park(key for key in over if key.run_uid in locked)
+            self._dirty.update(key.partition for key in over if key.run_uid not in locked)
+
     async def _decide(self, tx: EngineTransaction, batch: Batch, taken: Sequence[Taken]) -> None:
+        setbacks = self._setbacks
         runs = await self._load(tx, taken)
         for row in taken:
-            run = runs.get(row.run_uid) if row.run_uid else None
-            if run is None:
+            assert row.run_uid is not None
+            run = runs.get(row.run_uid)
+            if (reason := setbacks.unreadable.get(row.run_uid)) is not None:
+                batch.bury_unread(row, reason)
+            elif run is None:
                 self._context.metrics.events_without_run += 1
-            elif (reason := self._poisoned.get(run.run_uid)) is not None:
-                batch.bury(run, row, reason)
+            elif (reason := setbacks.poisoned.get(run.run_uid)) is not None:
+                batch.apply_to_poisoned(run, row, reason, may_stop=run.run_uid not in setbacks.hopeless)
             else:
                 batch.apply(run, row)
         await batch.complete(tx)
@@ -205,7 +224,7 @@ class Lane:
             run = self._runs.get(row.run_uid)
             if run is not None:
                 runs[row.run_uid] = run
-            else:
+            elif row.run_uid not in self._setbacks.unreadable:
                 unknown[row.run_uid] = RunKey(row.partition, row.run_uid)
         if unknown:
             for run in await self._context.loader.load(tx, list(unknown.values())):
@@ -221,22 +240,31 @@ class Lane:
     def _note_taken(self, taken: Sequence[Taken], partitions: Sequence[int], limits: Sequence[tuple[int, int]]) -> None:
         """Come back to the partitions of which there may be more."""
         counts: dict[tuple[int, int], int] = {}
+        fired: dict[int, int] = {}
         for row in taken:
+            if row.id == 0:
+                fired[row.partition] = fired.get(row.partition, 0) + 1
+                continue
             key = (row.partition, row.event_class)
             counts[key] = counts.get(key, 0) + 1
+        for partition, count in fired.items():
+            if count >= TIMER_LIMIT:
+                self.add_timer(0, partition)
         most = dict(limits)
         self._results_full = False
         for (partition, event_class), count in counts.items():
             if count >= most[event_class]:
                 self._dirty.add(partition)
                 self._results_full = self._results_full or event_class == EventClass.RESULT
-        if self._excluded():
+        if self._setbacks.has_suspects:
             self._dirty.update(partitions)
 
     def _due_partitions(self, now_ms: int) -> list[int]:
         due: set[int] = set()
         while self._timers and self._timers[0][0] <= now_ms:
-            due.add(heapq.heappop(self._timers)[1])
+            entry = heapq.heappop(self._timers)
+            self._known_timers.discard(entry)
+            due.add(entry[1])
         return [p for p in due if p in self.epochs]
 
     # --- after a batch -------------------------------------------------------------------------------------
@@ -245,15 +273,16 @@ class Lane:
         context = self._context
         batch.committed()
         for run in batch.runs.values():
-            self._poisoned.pop(run.run_uid, None)
             if run.status.is_terminal or run.quarantine_reason is not None:
                 self._runs.pop(run.run_uid, None)
             else:
                 self._remember(run)
+        # What is due later is found by the sweeps: not every timer that will never fire is kept in memory.
+        soon = batch.now_ms + context.timer_horizon_ms
         for timer in batch.writes.timers:
-            self.add_timer(timer["f"], timer["p"])
-        if self._suspects:
-            self._suspects.pop()
+            if timer["f"] <= soon:
+                self.add_timer(timer["f"], timer["p"])
+        self._setbacks.committed(batch.runs, batch.unread)
         context.dispatcher.add_ready(self.index, batch.ready)
         context.announce(batch)
         context.transport.send([Address(HintKind.WORKER, str(worker)) for worker in asked])
@@ -279,44 +308,43 @@ class Lane:
         match exc:
             case Poisoned():
                 _log.error("event_poisoned", run_uid=str(exc.run_uid), reason=exc.reason)
-                self._poisoned[exc.run_uid] = exc.reason
+                self._setbacks.poison(exc.run_uid, exc.reason)
+            case Unreadable():
+                _log.error("run_unreadable", run_uid=str(exc.run_uid), reason=exc.reason)
+                self._setbacks.unreadable[exc.run_uid] = exc.reason
             case Fenced():
-                await self._fenced(exc)
+                self._fenced(exc)
             case BadRow():
-                self._suspect(sorted(touched, key=str), str(exc))
+                self._setbacks.suspect(touched, str(exc))
             case RowContended():
                 keys = {RunKey(row.partition, row.run_uid) for row in taken if row.run_uid is not None}
-                until = time.monotonic() + PARK_SECONDS
-                for run_uid in await self._context.store.contended(list(keys)):
-                    self._parked[run_uid] = until
+                locked = await self._context.store.contended(list(keys))
+                self._setbacks.park(key for key in keys if key.run_uid in locked)
             case StaleInstance():
                 _log.info("batch_retried", lane=self.index, reason=str(exc))
+                await self._stale(touched, str(exc))
             case _:
                 raise exc
 
-    async def _fenced(self, exc: Fenced) -> None:
+    async def _stale(self, runs: Collection[UUID], reason: str) -> None:
+        """Try again at once, as somebody may have changed a row; if it is always so, a run is to blame."""
+        pause = self._setbacks.stale()
+        if self._setbacks.is_stale_for_good:
+            self._setbacks.suspect(runs, reason)
+        if pause:
+            await asyncio.sleep(pause)
+
+    def _fenced(self, exc: Fenced) -> None:
         """Drop everything: which partitions are still ours, the ownership finds out."""
         _log.warning("fenced", lane=self.index, reason=str(exc))
         lost = list(self.epochs)
         self.epochs.clear()
         self._runs.clear()
         self._dirty.clear()
+        self._setbacks.forget()
         self._context.dispatcher.drop_ready(self.index)
         self._context.lost(lost)
 
-    def _suspect(self, runs: list[UUID], reason: str) -> None:
-        """Halve a batch that the database refused until one run remains, and quarantine that (SQLSTATE 22 and 23)."""
-        if self._suspects:
-            self._suspects.pop()
-        if len(runs) == 1:
-            self._poisoned[runs[0]] = reason
-        elif runs:
-            half = len(runs) // 2
-            self._suspects += [runs[half:], runs[:half]]
-
-    def _excluded(self) -> list[UUID]:
-        """Return the runs whose events stay in the inbox for now."""
-        now = time.monotonic()
-        self._parked = {uid: until for uid, until in self._parked.items() if until > now}
-        others = [uid for half in self._suspects[:-1] for uid in half]
-        return [*self._parked, *others]
+    def _forget_runs(self, partitions: Collection[int]) -> None:
+        for run_uid in [uid for uid, run in self._runs.items() if run.partition in partitions]:
+            del self._runs[run_uid]

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 from uuid import UUID
+
+import msgspec
 
 from maestro_py.engine.decide.graph import Graph, compile_graphs
 from maestro_py.engine.decide.state import OuterParams, Run
 from maestro_py.engine.rows import parent_of, restore_outer, restore_run
-from maestro_py.ports.engine_store import AttemptKey, AttemptRow, EngineStore, EngineTransaction, RunKey
+from maestro_py.model.errors import NotFound
+from maestro_py.ports.engine_store import AttemptKey, AttemptRow, EngineStore, EngineTransaction, RunKey, RunRow
 
 #: Definitions and outer parameters kept in memory, at most.
 CACHED_DEFINITIONS: Final = 500
 CACHED_OUTERS: Final = 2_000
+
+
+class Unreadable(Exception):  # a fact about rows, not an error of the caller
+    """The rows of a run, or its definition, make no run that could be decided upon."""
+
+    def __init__(self, run_uid: UUID, reason: str) -> None:
+        super().__init__(f"run {run_uid}: {reason}")
+        self.run_uid = run_uid
+        self.reason = reason
+
+
+#: What reading rows may raise.  Not what the database raises: its troubles are nobody's poison.
+_OURS: Final = (NotFound, msgspec.MsgspecError, LookupError, TypeError, ValueError, AttributeError, AssertionError)
 
 
 class Loader:
@@ -27,10 +43,15 @@ class Loader:
         self._outers: OrderedDict[AttemptKey, OuterParams] = OrderedDict()
 
     async def load(self, tx: EngineTransaction, keys: Sequence[RunKey]) -> list[Run]:
-        """Return the runs with these keys; one that does not exist is left out."""
+        """
+        Return the runs with these keys; one that does not exist is left out.
+
+        Raises:
+            Unreadable: one of them exists and cannot be read.
+        """
         rows, attempts = await tx.load_runs(keys)
-        for definition_uid in {row.definition_uid for row in rows} - self._definitions.keys():
-            await self._load_definition(definition_uid)
+        for row in rows:
+            await self._load_definition(row)
         parents = {row.run_uid: AttemptKey(*parent) for row in rows if (parent := parent_of(row))}
         unknown = [key for key in set(parents.values()) if key not in self._outers]
         if unknown:
@@ -39,19 +60,32 @@ class Loader:
         by_run: dict[UUID, list[AttemptRow]] = {}
         for attempt in attempts:
             by_run.setdefault(attempt.run_uid, []).append(attempt)
-        runs = []
-        for row in rows:
-            graphs, internal_id = self._definitions[row.definition_uid]
-            parent_key = parents.get(row.run_uid)
-            outer = self._outers[parent_key] if parent_key else None
-            runs.append(restore_run(row, by_run.get(row.run_uid, ()), graphs[row.scope], internal_id, outer))
-        while len(self._outers) > CACHED_OUTERS:
-            self._outers.popitem(last=False)
+        runs = [self._restore(row, by_run.get(row.run_uid, ()), parents.get(row.run_uid)) for row in rows]
+        # Only now: one batch may need more of them than are kept.
+        _trim(self._definitions, CACHED_DEFINITIONS)
+        _trim(self._outers, CACHED_OUTERS)
         return runs
 
-    async def _load_definition(self, definition_uid: UUID) -> None:
-        workflow, internal_id = await self._store.workflow(definition_uid)
-        graphs = compile_graphs(workflow, default_window=self._default_window)
-        self._definitions[definition_uid] = (graphs, internal_id)
-        while len(self._definitions) > CACHED_DEFINITIONS:
-            self._definitions.popitem(last=False)
+    def _restore(self, row: RunRow, attempts: Iterable[AttemptRow], parent: AttemptKey | None) -> Run:
+        try:
+            graphs, internal_id = self._definitions[row.definition_uid]
+            outer = self._outers[parent] if parent else None
+            return restore_run(row, attempts, graphs[row.scope], internal_id, outer)
+        except _OURS as exc:
+            raise Unreadable(row.run_uid, f"its rows cannot be read: {type(exc).__name__}: {exc}") from exc
+
+    async def _load_definition(self, row: RunRow) -> None:
+        if row.definition_uid in self._definitions:
+            self._definitions.move_to_end(row.definition_uid)
+            return
+        try:
+            workflow, internal_id = await self._store.workflow(row.definition_uid)
+            graphs = compile_graphs(workflow, default_window=self._default_window)
+        except _OURS as exc:
+            raise Unreadable(row.run_uid, f"its definition cannot be read: {type(exc).__name__}: {exc}") from exc
+        self._definitions[row.definition_uid] = (graphs, internal_id)
+
+
+def _trim(cache: OrderedDict[Any, Any], most: int) -> None:
+    while len(cache) > most:
+        cache.popitem(last=False)

@@ -174,6 +174,8 @@ class Writes:
     events: list[dict[str, Any]] = field(default_factory=list)
     #: p, c class, x inbox id, u run uid, w workflow id, e payload, r reason, m ms
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
+    #: p, u, q reason, m modify ms: of runs that cannot be read
+    quarantines: list[dict[str, Any]] = field(default_factory=list)
 
 
 class EngineTransaction(Protocol):

@@ -179,6 +179,14 @@ SELECT r.p, r.c, r.x, r.u, r.w, r.e, r.r, r.m FROM json_to_recordset(%(rows)s::j
        AS r (p smallint, c smallint, x bigint, u uuid, w text, e json, r text, m bigint)
 """
 
+#: Mark runs that cannot be read; whoever has one of them in memory notices by its version.
+QUARANTINE: Final = """
+UPDATE workflow_instance w
+SET quarantine_reason = r.q, row_version = w.row_version + 1, modify_time_ms = r.m
+FROM json_to_recordset(%(rows)s::json) AS r (p smallint, u uuid, q text, m bigint)
+WHERE w.partition = r.p AND w.run_uid = r.u
+"""
+
 #: Create iterations with the event that starts each of them.
 LAUNCH: Final = """
 WITH child AS MATERIALIZED (
@@ -249,7 +257,7 @@ FROM unnest(%(partitions)s::smallint[]) AS p (partition)
 CROSS JOIN LATERAL (
     SELECT e.fire_at FROM engine_timer e
     WHERE e.partition = p.partition AND e.fire_at <= to_timestamp(%(until_ms)s / 1000.0)
-    ORDER BY e.fire_at LIMIT 1
+    ORDER BY e.fire_at LIMIT 20
 ) t
 """
 
@@ -275,17 +283,20 @@ FROM (
 GROUP BY d.queue, d.backend_keys
 """
 
-#: Runs that nobody else has locked; what is missing from the answer is contended.
-UNCONTENDED: Final = """
+#: Runs of which somebody else has a row locked.
+CONTENDED: Final = """
 SELECT k.run_uid
 FROM unnest(%(partitions)s::smallint[], %(runs)s::uuid[]) AS k (partition, run_uid)
-JOIN LATERAL (
+CROSS JOIN LATERAL (
     SELECT 1 FROM workflow_instance w WHERE w.partition = k.partition AND w.run_uid = k.run_uid
+) there
+LEFT JOIN LATERAL (
+    SELECT true AS free FROM workflow_instance w WHERE w.partition = k.partition AND w.run_uid = k.run_uid
     FOR NO KEY UPDATE SKIP LOCKED
 ) r ON true
-WHERE (
+WHERE r.free IS NULL OR (
     SELECT count(*) FROM step_attempt a WHERE a.partition = k.partition AND a.run_uid = k.run_uid
-) = (
+) <> (
     SELECT count(*) FROM (
         SELECT 1 FROM step_attempt a WHERE a.partition = k.partition AND a.run_uid = k.run_uid
         FOR NO KEY UPDATE SKIP LOCKED

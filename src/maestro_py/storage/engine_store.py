@@ -148,6 +148,7 @@ class PostgresTransaction:
                 cancelled = await self._write(sql.CANCEL, writes.cancels)
                 await self._write(sql.OFFER, writes.offers)
                 await self._write(sql.INSERT_DEAD_LETTERS, writes.dead_letters)
+                await self._write(sql.QUARANTINE, writes.quarantines)
                 await self._conn.execute("COMMIT")
                 return [row[0] for row in await cancelled.fetchall()] if cancelled else []
 
@@ -170,7 +171,11 @@ class PostgresTransaction:
 
 
 def _document(rows: Sequence[dict[str, Any]]) -> str:
-    return orjson.dumps(rows, default=_json_default).decode()
+    try:
+        return orjson.dumps(rows, default=_json_default).decode()
+    except TypeError as exc:
+        # Half a surrogate pair, or an integer beyond 64 bits: refused here instead of by PostgreSQL.
+        raise BadRow(f"a value has no JSON: {exc}") from exc
 
 
 def _json_default(value: Any) -> Any:
@@ -234,7 +239,7 @@ class PostgresEngineStore:
         return Backlog({p for p, of_workflow in rows if not of_workflow}, {p for p, of_workflow in rows if of_workflow})
 
     async def next_timers(self, partitions: Sequence[int], until_ms: int) -> list[tuple[int, int]]:
-        """Return (fire ms, partition) of the first timer of each partition due until *until_ms*."""
+        """Return (fire ms, partition) of the first timers of each partition due until *until_ms*."""
         arguments = {"partitions": list(partitions), "until_ms": until_ms}
         return [(fire_ms, partition) for fire_ms, partition in await self._rows(sql.NEXT_TIMERS, arguments)]
 
@@ -251,8 +256,7 @@ class PostgresEngineStore:
     async def contended(self, keys: Sequence[RunKey]) -> set[UUID]:
         """Return those runs of which some row is locked by somebody else right now."""
         arguments = {"partitions": [k.partition for k in keys], "runs": [k.run_uid for k in keys]}
-        free = {row[0] for row in await self._rows(sql.UNCONTENDED, arguments)}
-        return {k.run_uid for k in keys} - free
+        return {row[0] for row in await self._rows(sql.CONTENDED, arguments)}
 
     async def _rows(self, statement: LiteralString, arguments: Any) -> list[TupleRow]:
         async with self._database.connection() as conn:
