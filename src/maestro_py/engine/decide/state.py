@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -239,7 +240,8 @@ class Run:
 
     def restore(self, steps: list[StepState]) -> None:
         """Take over the latest attempts that the store holds, and work out what follows from them."""
-        for step in steps:
+        # As they were created, as in memory: then a stop, say, meets them in the same order.
+        for step in sorted(steps, key=attrgetter("seq")):
             step.is_new = False
             self.steps[step.step_id] = step
             self.next_seq = max(self.next_seq, step.seq + 1)
