@@ -149,7 +149,11 @@ class Attachable(StepType, Protocol):
 
 @runtime_checkable
 class InstantType(Protocol):
-    """A step type that is done as soon as it is asked: the worker runs it inside its claim loop, without a task."""
+    """
+    A step type that is done as soon as it is asked: the worker runs it inside its claim loop, without a task.
+
+    Its task has the parameters of the step and of its iteration, not those that a foreach takes from outside.
+    """
 
     @property
     def kind(self) -> str:

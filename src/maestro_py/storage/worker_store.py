@@ -174,6 +174,7 @@ HOT_STATEMENTS: Final[Mapping[str, str]] = {
     "report": _REPORT,
     "report past locked rows": _REPORT_UNLOCKED,
     "fates of reports": _FATES,
+    "outer values": _OUTER_VALUES,
     "record late reports": _RECORD_LATE,
     "held": _HELD,
     "hand back": _HAND_BACK,
@@ -260,8 +261,9 @@ class PostgresWorkerStore:
 
     async def outer_values(self, key: AttemptKey) -> dict[str, Any]:
         """Return the parameters that every iteration of the foreach attempt *key* sees; they never change."""
-        async with self._database.connection() as conn:
-            row = await (await conn.execute(_OUTER_VALUES, key._asdict(), prepare=True)).fetchone()
+        with _translated_errors():
+            async with self._database.connection() as conn:
+                row = await (await conn.execute(_OUTER_VALUES, key._asdict(), prepare=True)).fetchone()
         return dict(row[0]) if row and row[0] else {}
 
     async def held(self) -> list[Held]:

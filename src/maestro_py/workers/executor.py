@@ -106,7 +106,9 @@ class RunningAttempt:
     async def _work(self) -> StepReport | None:
         handle = self.claimed.handle
         try:
+            self.context.is_waiting = True
             await self._outer.complete(self.task)
+            self.context.is_waiting = False
             if handle is not None and isinstance(self._step_type, Attachable):
                 return await self._step_type.attach(self.task, msgspec.json.decode(handle), self.context)
             return await self._step_type.run(self.task, self.context)

@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 
 #: Pause after a claim that failed because PostgreSQL is away, in seconds.
 _AWAY_PAUSE_SECONDS: Final = 0.25
+#: With less than this part of the slots free, a claim waits a moment for more, in seconds.
+_FEW_SLOTS: Final = 8
+_GATHER_SECONDS: Final = 0.005
 #: What a process that ends still waits for: programs that were told to end, and the last reports, in seconds.
 _LAST_WORDS_SECONDS: Final = 10.0
 
@@ -171,6 +174,9 @@ class WorkerProcess:
                         # First what we hold, by its token; then more.
                         await self.reconciler.once()
                         has_failed = False
+                    if self.executor.free < self._options.slots // _FEW_SLOTS:
+                        # Many attempts run: let some more end, so that one claim fills all their slots.
+                        await asyncio.sleep(_GATHER_SECONDS)
                     self._may_be_more = await self.claimer.claim_all()
             except (StoreUnavailable, StoreContended) as exc:
                 log.warning("claim_failed", reason=str(exc))

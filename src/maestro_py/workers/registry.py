@@ -60,19 +60,24 @@ class Registry:
     """
 
     def __init__(self, step_types: Iterable[StepType | InstantType], config: WorkerConfig = NO_CONFIG) -> None:
-        self._native: dict[str, StepType | InstantType] = {}
-        for step_type in step_types:
-            if step_type.kind in self._native:
-                raise StepTypeInvalid(f"two packages install the step type {step_type.kind!r}")
-            self._native[step_type.kind] = step_type
         self._backends = Backends(config.backend)
+        self._native: dict[str, StepType] = {}
+        self._instant: dict[str, InstantType] = {}
+        for step_type in step_types:
+            if step_type.kind in self._native or step_type.kind in self._instant:
+                raise StepTypeInvalid(f"two packages install the step type {step_type.kind!r}")
+            # Asked once: whether an object fits a protocol takes Python ten microseconds to find out.
+            if isinstance(step_type, InstantType):
+                self._instant[step_type.kind] = step_type
+            else:
+                self._native[step_type.kind] = step_type
         self._mapped = {backend: LocalBackend(backend) for backend in config.backend}
         self._concurrency = config.concurrency
 
     @property
     def step_types(self) -> list[str]:
         """Return the names of all types that this worker runs at least some attempts of."""
-        return sorted({*self._native, *self._backends.types})
+        return sorted({*self._native, *self._instant, *self._backends.types})
 
     @property
     def backend_keys(self) -> list[str]:
@@ -103,10 +108,7 @@ class Registry:
 
     def instant(self, step_type: str) -> InstantType | None:
         """Return the type if its attempts are done at once, None for any other."""
-        found = self._native.get(step_type)
-        if isinstance(found, InstantType) and step_type not in self._backends.types:
-            return found
-        return None
+        return None if step_type in self._backends.types else self._instant.get(step_type)
 
     def find(self, task: StepTask) -> StepType | None:
         """Return what runs *task*: the most specific backend, or the installed type; None if nothing does."""
@@ -114,12 +116,11 @@ class Registry:
         backend = self._backends.match(task.step_type, task.step_id, image if isinstance(image, str) else None)
         if backend is not None:
             return self._mapped[backend]
-        found = self._native.get(task.step_type)
-        return None if found is None or isinstance(found, InstantType) else found
+        return self._native.get(task.step_type)
 
     def _keys_of(self, step_type: str) -> set[str]:
         keys = self._backends.keys_of(step_type)
-        return keys | {step_type} if step_type in self._native else keys
+        return keys | {step_type} if step_type in self._native or step_type in self._instant else keys
 
 
 def installed_step_types() -> list[StepType | InstantType]:
