@@ -19,7 +19,8 @@ from maestro_py.expressions.errors import ExpressionError
 from maestro_py.expressions.state import State
 from maestro_py.expressions.text import java_text, python_text
 
-_EXPRESSION_MEMORY = 1 << 20  # bytes; bounds the compiled expression and the engine's cache of states
+_EXPRESSION_MEMORY = 1 << 19  # bytes; bounds a compiled expression with its states, of which the engine keeps 128
+_INSTRUCTION_BYTES = 64
 _LONGEST_PATTERN = 10_000
 _SEARCH_VISITS = 12  # one search, however short
 _SMALL_PROGRAM = 12  # so few instructions have so few states that the engine never falls back to its slow half
@@ -83,7 +84,7 @@ class _Program:
             start = end if end > begin else _next_character(text, end)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=64)
 def _program(pattern: str) -> _Program:
     return _Program(pattern)
 
@@ -92,7 +93,11 @@ def _compiled(state: State, pattern: str) -> _Program:
     if len(pattern) > _LONGEST_PATTERN:
         raise ExpressionError(f"a regular expression of more than {_LONGEST_PATTERN} characters")
     state.work(20 + 20 * len(pattern))
-    return _program(pattern)
+    program = _program(pattern)
+    # Charged whether it was in the cache or not: an evaluation is the same wherever and whenever it runs.
+    state.work(2 * program.size)
+    state.memory(_INSTRUCTION_BYTES * program.size)
+    return program
 
 
 def _next_character(text: bytes, position: int) -> int:

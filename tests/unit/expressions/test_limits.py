@@ -165,6 +165,7 @@ ENDLESS = [
     "while (true) { String.join(',', items); }",
     "while (true) { new DateTime(0).plusDays(1).toString('yyyy-MM-dd'); }",
     "for (int i = 0; true; i += 1) { 'a'.replaceAll('a{100}' + i, 'b'); }",
+    r"for (int i = 0; true; i += 1) { 'a'.replaceAll('\\p{L}{1,6}' + i, 'b'); }",
     "while (true) { fields.split(';'); }",
     "while (true) { '\\u00e9a'.replaceAll('a', 'b'); }",
     "while (true) { m = new Map(); m.put('a', 1); }",
