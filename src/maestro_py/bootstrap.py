@@ -25,7 +25,7 @@ from maestro_py.ports.transport import Transport
 from maestro_py.settings import Settings, SettingsInvalid
 from maestro_py.signals.process import SignalProcess
 from maestro_py.storage.api_store import PostgresApiStore
-from maestro_py.storage.connections import Database
+from maestro_py.storage.connections import LANE_LOCK_TIMEOUT_MS, LOCK_TIMEOUT_MS, Database
 from maestro_py.storage.duties import PostgresDuties
 from maestro_py.storage.engine_store import PostgresEngineStore
 from maestro_py.storage.notifications import PostgresNotifications
@@ -60,6 +60,7 @@ async def world(
     may_beat: Callable[[], bool] = lambda: True,
     connections: int = 4,
     hot_connections: int = 8,
+    lock_timeout_ms: int = LOCK_TIMEOUT_MS,
 ) -> AsyncIterator[World]:
     """Open the world for one process, and close it in the reverse order."""
     if not settings.database_url:
@@ -76,7 +77,7 @@ async def world(
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database_url, beat.name, size=connections))
         hot = await stack.enter_async_context(
-            Database(settings.database_url, beat.name, size=hot_connections, hot=True)
+            Database(settings.database_url, beat.name, size=hot_connections, hot=True, lock_timeout_ms=lock_timeout_ms)
         )
         beat.start()
         stack.callback(beat.stop)
@@ -107,6 +108,7 @@ async def serve_engine(settings: Settings, stopping: asyncio.Event) -> None:
         lease_ms=settings.engine_lease_ms,
         may_beat=pulse.is_alive,
         hot_connections=settings.lanes + 4,
+        lock_timeout_ms=LANE_LOCK_TIMEOUT_MS,
     ) as at:
         async with at.database.connection() as conn:
             partitions = await partition_count(conn)

@@ -7,6 +7,7 @@ PostgreSQL are the truth; the counts here are an estimate that is put right ever
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -16,6 +17,8 @@ from maestro_py.ports.engine_store import DispatchedCount, ReadyRow
 
 #: Attempts offered for each live slot.
 OFFERED_PER_SLOT: Final = 2
+#: Steps whose route is remembered, at most: each may have keys of its own.
+ROUTES_KEPT: Final = 20_000
 
 
 class LiveWorker(NamedTuple):
@@ -66,7 +69,10 @@ class Dispatcher:
         self._routes: dict[tuple[str, tuple[str, ...]], Route] = {}
         self._slots: dict[Route, int] = {}
         self._offered: dict[Route, int] = {}
-        self._ready: dict[int, dict[Route, FairQueue]] = {}  # by lane
+        self._released: dict[Route, int] | None = None  # since `begin_count`; None: nobody counts
+        self._ready: dict[Route, dict[int, FairQueue]] = {}  # by lane
+        self._served: dict[tuple[Route, int], int] = {}  # (route, lane) to the number of its newest turn
+        self._turns = itertools.count(1)
         self._share = 1.0
 
     # --- what the world says ------------------------------------------------------------------------------
@@ -86,14 +92,16 @@ class Dispatcher:
             self._workers = tuple(workers)
             self._routes.clear()
             self._slots.clear()
-            waiting = {
-                lane: [queue.pop() for queue in routes.values() for _ in range(queue.size)]
-                for lane, routes in self._ready.items()
-            }
-            self._ready.clear()
-            for lane, rows in waiting.items():
-                self.add_ready(lane, rows)
+            self._served.clear()
+            waiting, self._ready = self._ready, {}
+            for lanes in waiting.values():
+                for lane, queue in lanes.items():
+                    self.add_ready(lane, [queue.pop() for _ in range(queue.size)])
         return changed
+
+    def begin_count(self) -> None:
+        """Note what is released from now on: the count that is being made may still contain it."""
+        self._released = {}
 
     def set_offered(self, counts: Iterable[DispatchedCount]) -> None:
         """Replace the estimate of what is QUEUED or CLAIMED of our partitions by a fresh count."""
@@ -101,6 +109,10 @@ class Dispatcher:
         for queue, backend_keys, count in counts:
             route = self.route(queue, backend_keys)
             self._offered[route] = self._offered.get(route, 0) + count
+        # Too small a number offers a few more than it should; too large a one would offer nothing until the next count.
+        for route, count in (self._released or {}).items():
+            self._offered[route] = max(0, self._offered.get(route, 0) - count)
+        self._released = None
 
     # --- offering ------------------------------------------------------------------------------------------
 
@@ -110,6 +122,8 @@ class Dispatcher:
         if route is None:
             able = [w for w in self._workers if queue in w.queues and not w.backend_keys.isdisjoint(backend_keys)]
             route = Route(queue, frozenset(w.process_id for w in able))
+            if len(self._routes) >= ROUTES_KEPT:
+                self._routes.clear()  # equal routes are the same: nothing but time is lost
             self._routes[queue, backend_keys] = route
             self._slots[route] = sum(w.slots for w in able)
         return route
@@ -122,10 +136,9 @@ class Dispatcher:
         return max(1, int(OFFERED_PER_SLOT * slots * self._share)) - self._offered.get(route, 0)
 
     def offer(self, lane: int, queue: str, backend_keys: tuple[str, ...]) -> bool:
-        """Say whether a new attempt may be offered at once, ahead of nobody, and count it."""
+        """Say whether a new attempt may be offered at once, ahead of nobody in any lane, and count it."""
         route = self.route(queue, backend_keys)
-        waiting = self._ready.get(lane, {}).get(route)
-        if (waiting is not None and waiting.size) or self.room(route) <= 0:
+        if any(waiting.size for waiting in self._ready.get(route, {}).values()) or self.room(route) <= 0:
             return False
         self._offered[route] = self._offered.get(route, 0) + 1
         return True
@@ -134,60 +147,74 @@ class Dispatcher:
         """Count one attempt less: it was reported, lost or revoked."""
         route = self.route(queue, backend_keys)
         self._offered[route] = max(0, self._offered.get(route, 0) - 1)
+        if self._released is not None:
+            self._released[route] = self._released.get(route, 0) + 1
 
     def add_ready(self, lane: int, rows: Iterable[ReadyRow]) -> None:
         """Queue attempts whose rows are READY."""
-        routes = self._ready.setdefault(lane, {})
         for row in rows:
-            route = self.route(row.queue, row.backend_keys)
-            queue = routes.get(route)
+            lanes = self._ready.setdefault(self.route(row.queue, row.backend_keys), {})
+            queue = lanes.get(lane)
             if queue is None:
-                queue = routes[route] = FairQueue()
+                queue = lanes[lane] = FairQueue()
             queue.push(row)
 
     def take_ready(self, lane: int, most: int) -> list[ReadyRow]:
         """Remove and return the attempts of *lane* to be offered now, at most *most*, and count them."""
         taken: list[ReadyRow] = []
-        for route, queue in self._ready.get(lane, {}).items():
-            count = min(queue.size, self.room(route), most - len(taken))
+        for route, lanes in self._ready.items():
+            queue = lanes.get(lane)
+            if queue is None or not queue.size:
+                continue
+            count = min(queue.size, self._turn(route, lane), most - len(taken))
             if count > 0:
+                self._served[route, lane] = next(self._turns)
                 taken.extend(queue.pop() for _ in range(count))
                 self._offered[route] = self._offered.get(route, 0) + count
         return taken
 
+    def _turn(self, route: Route, lane: int) -> int:
+        """Return how much of the room of *route* is for *lane*: as much as the other lanes that wait leave over."""
+        room = self.room(route)
+        others = [(other, q.size) for other, q in self._ready[route].items() if q.size and other != lane]
+        share = max(0, room) // (len(others) + 1)
+        if share or not others:
+            return room - sum(min(size, share) for _, size in others)
+        # Too little to share: it goes to the lane that has waited for longest.
+        served = self._served.get((route, lane), 0)
+        return room if all(self._served.get((route, other), 0) >= served for other, _ in others) else 0
+
     def drop_ready(self, lane: int, partitions: Collection[int] | None = None) -> None:
         """Forget the ready attempts of *lane*, of all its partitions or of *partitions*."""
+        dropped = [lanes.pop(lane) for lanes in self._ready.values() if lane in lanes]
         if partitions is None:
-            self._ready.pop(lane, None)
             return
-        kept = [
-            row
-            for queue in self._ready.pop(lane, {}).values()
-            for row in (queue.pop() for _ in range(queue.size))
-            if row.key.partition not in partitions
-        ]
-        self.add_ready(lane, kept)
+        for queue in dropped:
+            rows = (queue.pop() for _ in range(queue.size))
+            self.add_ready(lane, [row for row in rows if row.key.partition not in partitions])
 
     # --- what others ask -----------------------------------------------------------------------------------
 
     def lanes_with_work(self) -> list[int]:
         """Return the lanes that have an attempt which may be offered now."""
-        return [
+        able = {
             lane
-            for lane, routes in self._ready.items()
-            if any(queue.size and self.room(route) > 0 for route, queue in routes.items())
-        ]
+            for route, lanes in self._ready.items()
+            if self.room(route) > 0
+            for lane, queue in lanes.items()
+            if queue.size
+        }
+        return sorted(able)
 
     def ready_count(self, lane: int) -> int:
         """Return how many attempts of *lane* wait in memory."""
-        return sum(queue.size for queue in self._ready.get(lane, {}).values())
+        return sum(lanes[lane].size for lanes in self._ready.values() if lane in lanes)
 
     def backlog(self) -> Mapping[str, int]:
         """Return how many attempts wait or are offered, by queue."""
         total: dict[str, int] = {}
         for route, count in self._offered.items():
             total[route.queue] = total.get(route.queue, 0) + count
-        for routes in self._ready.values():
-            for route, queue in routes.items():
-                total[route.queue] = total.get(route.queue, 0) + queue.size
+        for route, lanes in self._ready.items():
+            total[route.queue] = total.get(route.queue, 0) + sum(queue.size for queue in lanes.values())
         return total

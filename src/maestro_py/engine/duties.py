@@ -93,6 +93,7 @@ class Duties:
             # A lane that has none in memory looks too: whatever it may have forgotten is found again.
             if lane.index in stale or not context.dispatcher.ready_count(lane.index):
                 await lane.reload_ready()
+        context.dispatcher.begin_count()
         context.dispatcher.set_offered(await context.store.dispatched(list(self._ownership.owned)))
 
     async def find_lost(self) -> None:

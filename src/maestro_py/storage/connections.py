@@ -28,6 +28,9 @@ TCP_USER_TIMEOUT_MS: Final = 10_000
 #: How long a statement waits for a row lock before it gives up with `psycopg.errors.LockNotAvailable`, in ms.
 LOCK_TIMEOUT_MS: Final = 3_000
 
+#: The same for the lanes of an engine, which go on with other runs instead: `ports.engine_store.EngineTransaction`.
+LANE_LOCK_TIMEOUT_MS: Final = 500
+
 #: Session settings of hot statements: they look rows up by key whatever the statistics say (DESIGN section 10).
 HOT_OPTIONS: Final = (
     "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off "
@@ -41,9 +44,9 @@ def application_name(kind: ProcessKind, process_id: UUID) -> str:
     return f"maestro:{kind}:{process_id}"
 
 
-def connection_arguments(name: str, *, hot: bool = False) -> dict[str, Any]:
+def connection_arguments(name: str, *, hot: bool = False, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> dict[str, Any]:
     """Return the keyword arguments of every ``connect`` of ours; *hot* adds the settings of hot statements."""
-    options = f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
+    options = f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS} -c lock_timeout={lock_timeout_ms}"
     return {
         "application_name": name,
         "options": f"{options} {HOT_OPTIONS}" if hot else options,
@@ -94,9 +97,12 @@ class Database:
         name: `application_name` of the process.
         size: Connections at most; they are opened as needed.
         hot: Whether the connections run hot statements.
+        lock_timeout_ms: How long a statement waits for a row lock.
     """
 
-    def __init__(self, url: str, name: str, *, size: int = 4, hot: bool = False) -> None:
+    def __init__(
+        self, url: str, name: str, *, size: int = 4, hot: bool = False, lock_timeout_ms: int = LOCK_TIMEOUT_MS
+    ) -> None:
         self.url = url
         self.name = name
         self._pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
@@ -107,7 +113,7 @@ class Database:
             timeout=10.0,
             reconnect_timeout=5.0,
             check=AsyncConnectionPool.check_connection if not hot else None,
-            kwargs=connection_arguments(name, hot=hot),
+            kwargs=connection_arguments(name, hot=hot, lock_timeout_ms=lock_timeout_ms),
             name=name,
         )
 

@@ -14,7 +14,8 @@ from maestro_py.storage.starts import REQUEST_MEMORY_MS
 #: Rows deleted by one call, at most.
 DELETE_LIMIT: Final = 5_000
 
-#: Tells runs whose deadline has passed; a run is told again until its engine takes the deadline from it.
+#: Tells runs whose deadline has passed; a run is told again until its engine takes the deadline from it.  Not one that
+#: is quarantined: its dead letters would grow every second.
 _TELL_OVERDUE_RUNS: Final = """
 INSERT INTO engine_inbox (partition, class, run_uid, payload)
 SELECT r.partition, 0, r.run_uid, '{"kind":"RunOverdue"}'
@@ -26,6 +27,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT i.partition, i.run_uid FROM workflow_instance i
     WHERE i.partition = fenced.partition AND i.deadline_at < now() AND i.end_time_ms IS NULL
+      AND i.quarantine_reason IS NULL
     ORDER BY i.deadline_at LIMIT 100
 ) r
 RETURNING partition
@@ -36,7 +38,8 @@ _ANY_OVERDUE_RUN: Final = """
 SELECT p.partition FROM unnest(%(partitions)s::smallint[]) AS p (partition)
 CROSS JOIN LATERAL (
     SELECT 1 FROM workflow_instance i
-    WHERE i.partition = p.partition AND i.deadline_at < now() AND i.end_time_ms IS NULL LIMIT 1
+    WHERE i.partition = p.partition AND i.deadline_at < now() AND i.end_time_ms IS NULL
+      AND i.quarantine_reason IS NULL LIMIT 1
 ) one
 """
 
