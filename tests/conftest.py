@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from maestro_py.supervisor.embedded_kafka import EmbeddedKafka
 from maestro_py.supervisor.embedded_postgres import EmbeddedPostgres
+from tests.kafka import broker_directory, kafka_for_tests, started, topics_of_a_run
 from tests.postgres import (
     PostgresForTests,
     migrated_private_postgres,
@@ -57,3 +59,34 @@ def system(database_url: str) -> Iterator[System]:
     """The processes of a system on a database of the test's own; none runs yet."""
     with running_system(database_url) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def kafka_servers() -> Iterator[str]:
+    """The Kafka broker of this test run."""
+    with kafka_for_tests() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def kafka_prefix(kafka_servers: str) -> Iterator[str]:
+    """What the names of this run's topics begin with (MAESTRO_KAFKA_PREFIX); they are deleted afterwards."""
+    with topics_of_a_run(kafka_servers) as prefix:
+        yield prefix
+
+
+@pytest.fixture(scope="session")
+def breakable_kafka() -> Iterator[EmbeddedKafka]:
+    """A broker that fault tests break in turn; `private_kafka` is the same one in order."""
+    with broker_directory() as directory:
+        broker = started(directory)
+        yield broker
+        broker.stop(within_seconds=2)
+
+
+@pytest.fixture
+def private_kafka(breakable_kafka: EmbeddedKafka) -> EmbeddedKafka:
+    """A running broker of the test's own: it may be killed, paused, wiped and started."""
+    breakable_kafka.wipe()
+    breakable_kafka.start()
+    return breakable_kafka

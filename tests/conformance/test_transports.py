@@ -22,6 +22,8 @@ from maestro_py.storage.connections import application_name
 from maestro_py.storage.notifications import PostgresNotifications
 from maestro_py.testing.waiting import wait_until_async
 from maestro_py.transport.faulty import Faults, FaultyTransport
+from maestro_py.transport.kafka import KafkaTransport
+from maestro_py.transport.kafka_cluster import KafkaCluster
 from maestro_py.transport.postgres import PostgresTransport
 
 SIGNALS: Final = Address(HintKind.SIGNALS, "")
@@ -41,7 +43,20 @@ def _postgres_at_its_worst(request: pytest.FixtureRequest, away: bool) -> Transp
     return FaultyTransport(_postgres(request, away), Faults(seed=7, double=0.5, delay_ms=20))
 
 
+def _kafka(request: pytest.FixtureRequest, away: bool) -> Transport:
+    if away:
+        return KafkaTransport(KafkaCluster(servers="127.0.0.1:1"))
+    cluster = KafkaCluster(servers=request.getfixturevalue("kafka_servers"))
+    return KafkaTransport(cluster, prefix=request.getfixturevalue("kafka_prefix"))
+
+
+def _kafka_at_its_worst(request: pytest.FixtureRequest, away: bool) -> Transport:
+    return FaultyTransport(_kafka(request, away), Faults(seed=7, double=0.5, delay_ms=20))
+
+
 IMPLEMENTATIONS: Final[dict[str, Build]] = {
+    "kafka": _kafka,
+    "kafka-doubled-late-reordered": _kafka_at_its_worst,
     "postgres": _postgres,
     "postgres-doubled-late-reordered": _postgres_at_its_worst,
 }
@@ -84,14 +99,19 @@ class Ear:
         await wait_until_async(lambda: self.heard.issuperset(addresses), seen=lambda: self.heard)
 
     async def hears_from(self, sender: Transport, *addresses: Address) -> None:
-        """Return once the subscription is known to work: hints sent before it listens may be lost."""
+        """
+        Return once the subscription is known to work: hints sent before it listens may be lost.
+
+        The first that is heard may be the word that something was missed, the second is a hint.
+        """
 
         def told() -> bool:
             sender.send(addresses)
             return self.heard.issuperset(addresses)
 
-        await wait_until_async(told, seen=lambda: self.heard)
-        self.heard.clear()
+        for _ in range(2):
+            await wait_until_async(told, seen=lambda: self.heard)
+            self.heard.clear()
 
 
 def partition(number: int) -> Address:
@@ -198,15 +218,115 @@ async def test_a_closed_subscription_hears_nothing(processes: Processes) -> None
 
 
 async def test_a_thousand_hints_at_once_are_all_heard(processes: Processes) -> None:
-    """Keys are what users call their queues: any script, any length."""
     sender, receiver = await processes.another(), await processes.another()
-    queues = {Address(HintKind.STEPS, f"очередь-{number}-{'x' * 200}") for number in range(1_000)}
-    ear = Ear(receiver, *queues)
-    await ear.hears_from(sender, next(iter(queues)))
+    addresses = {Address(HintKind.WORKER, str(uuid4())) for _ in range(900)}
+    addresses |= {Address(HintKind.ENGINE, f"{number}{of}") for number in range(64) for of in ("", "w")}
+    ear = Ear(receiver, *addresses)
+    await ear.hears_from(sender, *addresses)
+
+    sender.send(addresses)
+
+    await ear.hears(*addresses)
+
+
+@pytest.mark.parametrize("queue", ["default", "gpu.large", "gpu_large", "очередь", "a b/c", "x" * 300])
+async def test_a_queue_may_be_called_anything(processes: Processes, queue: str) -> None:
+    """Keys are what users call their queues: any script, any length, whatever a broker accepts as a name."""
+    sender, receiver = await processes.another(), await processes.another()
+    ear = Ear(receiver, Address(HintKind.STEPS, queue))
+    await ear.hears_from(sender, Address(HintKind.STEPS, queue))
+
+    sender.send([Address(HintKind.STEPS, queue)])
+
+    await ear.hears(Address(HintKind.STEPS, queue))
+
+
+async def test_a_worker_hears_of_each_of_its_queues(processes: Processes) -> None:
+    sender, receiver = await processes.another(), await processes.another()
+    queues = [Address(HintKind.STEPS, name) for name in ("default", "gpu", "large")]
+    ears = [Ear(receiver, queue) for queue in queues]
+    for ear, queue in zip(ears, queues, strict=True):
+        await ear.hears_from(sender, queue)
 
     sender.send(queues)
 
-    await ear.hears(*queues)
+    for ear, queue in zip(ears, queues, strict=True):
+        await ear.hears(queue)
+        assert {queue} == ear.heard
+
+
+async def test_events_for_workflows_and_for_runs_of_a_partition_are_told_apart(processes: Processes) -> None:
+    """They are for different lanes of an engine, whatever they travel by."""
+    sender, receiver = await processes.another(), await processes.another()
+    runs, workflows = partition(7), Address(HintKind.ENGINE, "7w")
+    ears = [Ear(receiver, address) for address in (runs, workflows)]
+    await ears[1].hears_from(sender, workflows)
+
+    for address, ear in zip((workflows, runs), reversed(ears), strict=True):
+        sender.send([address])
+        await ear.hears(address)
+        assert {address} == ear.heard
+
+
+async def test_whoever_begins_to_listen_is_told_that_something_may_have_been_missed(processes: Processes) -> None:
+    """What was sent before is not heard again; so everything is looked at once."""
+    receiver = await processes.another()
+
+    ear = Ear(receiver, partition(3), SIGNALS, Address(HintKind.STEPS, "default"))
+
+    await ear.hears(partition(3), SIGNALS, Address(HintKind.STEPS, "default"))
+
+
+async def test_a_worker_that_leaves_takes_no_hint_along(processes: Processes) -> None:
+    """When one of two workers of a queue stops, the other one hears of everything from then on."""
+    sender, one, two = await processes.another(), await processes.another(), await processes.another()
+    queue = Address(HintKind.STEPS, "gpu")
+    leaving, staying = Ear(one, queue), Ear(two, queue)
+    await staying.hears_from(sender, queue)
+
+    await one.close()
+    leaving.heard.clear()
+    await staying.hears_from(sender, queue)
+
+    for _ in range(5):
+        sender.send([queue])
+        await staying.hears(queue)
+        staying.heard.clear()
+    assert not leaving.heard
+
+
+async def test_hints_for_a_queue_that_nobody_serves_hold_up_nothing(processes: Processes) -> None:
+    sender, receiver = await processes.another(), await processes.another()
+    ear = Ear(receiver, partition(1))
+    await ear.hears_from(sender, partition(1))
+
+    for number in range(50):
+        sender.send([Address(HintKind.STEPS, f"nobody-{number}"), partition(1)])
+        await ear.hears(partition(1))
+        ear.heard.clear()
+
+
+@pytest.mark.parametrize("processes", ["kafka", "postgres"], indirect=True)  # the others lose what is late
+async def test_what_is_queued_is_sent_before_closing(processes: Processes) -> None:
+    sender, receiver = await processes.another(), await processes.another()
+    ear = Ear(receiver, partition(1))
+    await ear.hears_from(sender, partition(1))
+    sender.send([partition(1)])
+
+    await sender.close()
+
+    await ear.hears(partition(1))
+
+
+async def test_opening_and_closing_leave_no_task_behind(processes: Processes) -> None:
+    before = asyncio.all_tasks()
+    transport = await processes.another()
+    ear = Ear(transport, partition(1), SIGNALS, Address(HintKind.STEPS, "default"))
+    await ear.hears(SIGNALS)
+
+    await transport.close()
+
+    await wait_until_async(lambda: asyncio.all_tasks() <= before, seen=lambda: asyncio.all_tasks() - before)
 
 
 async def test_the_same_hint_a_thousand_times_is_few_calls(processes: Processes) -> None:

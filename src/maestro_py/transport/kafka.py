@@ -1,0 +1,139 @@
+"""
+The transport ``kafka``: hints as small records, one producer and a few consumers in each process.
+
+No transactions, no committed offsets: whoever listens begins at the end and takes "something may have been missed" for
+a hint.  A hint for an address that this very process listens to is delivered at once, without the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Coroutine
+from functools import partial
+from typing import Any, Final
+
+from maestro_py.ports.transport import Address, HintKind, OnHint
+from maestro_py.transport.deliveries import Deliveries, LocalSubscription
+from maestro_py.transport.kafka_cluster import KafkaCluster, TopicKeeper
+from maestro_py.transport.kafka_reader import KafkaReader, OwnPartitions, SharedTopic
+from maestro_py.transport.kafka_sender import KafkaSender
+from maestro_py.transport.topics import PREFIX, Topics, is_sendable
+
+#: Different addresses that wait to be sent, at most.
+QUEUE_LIMIT: Final = 10_000
+#: Time that `KafkaTransport.close` gives to what is queued, in seconds, and then to the connections.
+CLOSE_SECONDS: Final = 1.0
+
+#: Kinds whose address has one receiver only: when that is this process, nobody else needs to hear.
+_ONE_RECEIVER: Final = frozenset({HintKind.ENGINE, HintKind.WORKER})
+
+
+class KafkaTransport:
+    """
+    Carries hints by Kafka (`ports.transport.Transport`).
+
+    Args:
+        cluster: Where the brokers are.
+        prefix: What the names of the topics begin with; installations that share a cluster have each their own.
+        queue_limit: Different addresses that wait to be sent, at most; more are dropped.
+    """
+
+    def __init__(self, cluster: KafkaCluster, *, prefix: str = PREFIX, queue_limit: int = QUEUE_LIMIT) -> None:
+        self._cluster = cluster
+        self._topics = Topics(prefix)
+        self._keeper = TopicKeeper(cluster)
+        self._deliveries = Deliveries(self._on_change)
+        self._sender = KafkaSender(cluster, self._keeper, self._topics, queue_limit=queue_limit, bury=self._bury)
+        self._sending: asyncio.Task[None] | None = None
+        self._reading: dict[OwnPartitions | SharedTopic, asyncio.Task[None]] = {}
+        self._is_changed = False
+        #: Connections that are being closed, to servers that may not answer.
+        self._buried: set[asyncio.Task[None]] = set()
+
+    @property
+    def hints_dropped(self) -> int:
+        """Hints dropped since the start."""
+        return self._sender.dropped
+
+    async def open(self) -> None:
+        """Start to send and to listen; returns at once even when no broker is there."""
+        self._sending = asyncio.create_task(self._sender.run(), name="hints-sender")
+        self._on_change()
+
+    async def close(self) -> None:
+        """Send what is queued, for at most a second, and stop; connections get another second to close."""
+        if self._sending is None:
+            return
+        await self._sender.all_sent(CLOSE_SECONDS)
+        tasks = [self._sending, *self._reading.values()]
+        self._sending = None
+        self._reading.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._buried:
+            # What takes longer ends by itself: each request has a limit of its own.
+            await asyncio.wait(self._buried, timeout=CLOSE_SECONDS)
+
+    def send(self, addresses: Collection[Address]) -> None:
+        """Queue hints for sending, after the commit that justifies them; drop them when the queue is full."""
+        for address in addresses:
+            if address in self._deliveries.addresses:
+                self._deliveries.arrive((address,))
+                if address.kind in _ONE_RECEIVER:
+                    continue
+            self._sender.put(address)
+
+    def subscribe(self, addresses: Collection[Address], on_hint: OnHint) -> LocalSubscription:
+        """Call *on_hint* for hints sent to *addresses*, and for all of them after any time they may have been lost."""
+        return self._deliveries.subscribe(addresses, on_hint)
+
+    # --- listening to what the subscriptions say ---
+
+    def _on_change(self) -> None:
+        """Read something else soon: an engine gains and loses partitions several at a time."""
+        if self._sending is not None and not self._is_changed:
+            self._is_changed = True
+            asyncio.get_running_loop().call_soon(self._read_anew)
+
+    def _read_anew(self) -> None:
+        self._is_changed = False
+        if self._sending is None:
+            return
+        wanted = self._wanted()
+        for source in self._reading.keys() - wanted.keys():
+            self._reading.pop(source).cancel()
+        for source in wanted.keys() - self._reading.keys():
+            reader = KafkaReader(
+                self._cluster,
+                self._keeper,
+                self._topics,
+                source,
+                arrive=self._deliveries.arrive,
+                missed=partial(self._deliveries.arrive, wanted[source]),
+                bury=self._bury,
+            )
+            self._reading[source] = asyncio.create_task(reader.run(), name="hints-reader")
+
+    def _wanted(self) -> dict[OwnPartitions | SharedTopic, list[Address]]:
+        """Return what to read, and the addresses that it is read for."""
+        own: list[Address] = []
+        wanted: dict[OwnPartitions | SharedTopic, list[Address]] = {}
+        for address in filter(lambda a: is_sendable(a.key), self._deliveries.addresses):
+            if address.kind is HintKind.STEPS:
+                wanted[SharedTopic(self._topics.lane(address).topic)] = [address]
+            else:
+                own.append(address)
+        if own:
+            wanted[OwnPartitions(frozenset(map(self._topics.lane, own)))] = own
+        return wanted
+
+    def _bury(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Run *ending* beside everything else: whoever gives up a connection does not wait for it."""
+        task = asyncio.create_task(self._end(ending), name="kafka-connection-ends")
+        self._buried.add(task)
+        task.add_done_callback(self._buried.discard)
+
+    async def _end(self, ending: Coroutine[Any, Any, None]) -> None:
+        # What cannot be closed in order is as gone as what can.
+        await asyncio.gather(ending, return_exceptions=True)

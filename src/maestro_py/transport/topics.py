@@ -1,0 +1,150 @@
+"""
+Which Kafka topic and partition carries a hint, and how a record tells it.  Pure: names and numbers only.
+
+========================  ==========  ===========================================================
+topic                     partitions  read by
+========================  ==========  ===========================================================
+``maestro.engine``        64          the engine that owns the partition of that number
+``maestro.signals``       1           every signal service
+``maestro.workers``       16          the workers whose process id falls on the partition
+``maestro.steps.<queue>`` 64          the workers of the queue, as one consumer group of that name
+========================  ==========  ===========================================================
+
+The value of a record is the keys of its addresses, one a line; its topic tells their kind.  So a reader finds what
+is meant even where several keys share a partition.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from maestro_py.ports.transport import Address, HintKind
+
+#: What the names of all topics begin with, unless the installation has a prefix of its own.
+PREFIX: Final = "maestro"
+
+#: The longest key that is sent, in bytes of UTF-8: that of the transport ``postgres``, so that both drop the same.
+KEY_LIMIT_BYTES: Final = 7_900
+
+_ENGINE_PARTITIONS: Final = 64
+_WORKER_PARTITIONS: Final = 16
+_STEP_PARTITIONS: Final = 64
+
+#: The number of a lane whose records may go to any partition.
+ANYWHERE: Final = -1
+
+_PLAIN_QUEUE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_REFUSED_LETTER: Final = re.compile(r"[^A-Za-z0-9-]+")
+_READABLE_LETTERS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic, and how many partitions it is made with."""
+
+    name: str
+    partitions: int
+
+
+class Lane(NamedTuple):
+    """What one record may carry together: the keys that go to one partition of a topic."""
+
+    topic: str
+    number: int  #: Of the partition, or `ANYWHERE`.
+
+    def partition(self, count: int) -> int:
+        """Return the partition when the topic has *count* of them, which may be fewer than we make."""
+        return self.number % count
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one installation, all of whose names begin with *prefix*."""
+
+    prefix: str = PREFIX
+    engine: Topic = field(init=False)
+    signals: Topic = field(init=False)
+    workers: Topic = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "engine", Topic(f"{self.prefix}.engine", _ENGINE_PARTITIONS))
+        object.__setattr__(self, "signals", Topic(f"{self.prefix}.signals", 1))
+        object.__setattr__(self, "workers", Topic(f"{self.prefix}.workers", _WORKER_PARTITIONS))
+
+    @property
+    def fixed(self) -> tuple[Topic, ...]:
+        """Those that every installation has."""
+        return (self.engine, self.signals, self.workers)
+
+    def steps(self, queue: str) -> Topic:
+        """Return the topic of *queue*."""
+        return Topic(_steps_name(self.prefix, queue), _STEP_PARTITIONS)
+
+    def lane(self, address: Address) -> Lane:
+        """Return what carries *address*, whose key `is_sendable`."""
+        if address.kind is HintKind.ENGINE:
+            return Lane(self.engine.name, _engine_number(address.key))
+        if address.kind is HintKind.STEPS:
+            return Lane(_steps_name(self.prefix, address.key), ANYWHERE)
+        if address.kind is HintKind.WORKER:
+            return Lane(self.workers.name, _hash(address.key) % _WORKER_PARTITIONS)
+        return Lane(self.signals.name, 0)
+
+    def topic(self, name: str) -> Topic:
+        """Return the topic of that *name*."""
+        return next((topic for topic in self.fixed if topic.name == name), Topic(name, _STEP_PARTITIONS))
+
+    def decode(self, topic: str, value: bytes | None) -> Iterator[Address]:
+        """Yield the addresses that a record of *topic* with *value* carries."""
+        if value is None:
+            return
+        kind = {
+            self.engine.name: HintKind.ENGINE,
+            self.signals.name: HintKind.SIGNALS,
+            self.workers.name: HintKind.WORKER,
+        }.get(topic, HintKind.STEPS)
+        yield from (Address(kind, key) for key in value.decode(errors="replace").split("\n"))
+
+
+def encode(keys: list[str]) -> bytes:
+    """Return the value of the record that carries *keys*."""
+    return "\n".join(keys).encode()
+
+
+def is_sendable(key: str) -> bool:
+    """Return whether a record can carry *key*."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    return size <= KEY_LIMIT_BYTES and "\n" not in key and "\0" not in key
+
+
+@lru_cache(maxsize=4_096)
+def _steps_name(prefix: str, queue: str) -> str:
+    """
+    Return the name of a queue's topic: the queue's own where Kafka allows it, or else what can be read of it.
+
+    No plain name has a dot after ``steps.``, so no queue is taken for another.
+    """
+    if _PLAIN_QUEUE.fullmatch(queue):
+        return f"{prefix}.steps.{queue}"
+    readable = _REFUSED_LETTER.sub("-", queue)[:_READABLE_LETTERS]
+    return f"{prefix}.steps.{readable}.{hashlib.sha256(queue.encode()).hexdigest()[:16]}"
+
+
+def _engine_number(key: str) -> int:
+    """Return the engine partition that *key* names, with or without the letter for events of workflows."""
+    number = key.removesuffix("w")
+    return (int(number) if number.isdecimal() else _hash(key)) % _ENGINE_PARTITIONS
+
+
+def _hash(key: str) -> int:
+    """Return a number that is the same for *key* in every process."""
+    return zlib.crc32(key.encode())
