@@ -200,3 +200,17 @@ async def test_what_does_not_exist_is_told_in_the_same_shape(api: Scene) -> None
     assert "NOT_FOUND" == (await refused(api, "/api/v3/nothing", b"", 404))["status"]
     assert "METHOD_NOT_ALLOWED" == (await refused(api, "/livez", b"", 405))["status"]
     assert "BAD_REQUEST" == (await refused(api, f"{WORKFLOWS}?limit=many", b"", 400, "GET"))["status"]
+
+
+@pytest.mark.parametrize("path", ["/wf%00/overview", "?cursor=%00", "/wf/instances/1/runs/1/steps/a%00"])
+async def test_an_address_with_a_character_that_cannot_be_stored_is_a_bad_request(api: Scene, path: str) -> None:
+    await refused(api, WORKFLOWS + path, b"", 400, "GET")
+
+
+async def test_a_page_of_another_site_cannot_push(api: Scene) -> None:
+    body = json.dumps({"workflow_id": "wf", "steps": [STEP]})
+
+    answer = await api.client.post(WORKFLOWS, content=body, headers={"origin": "https://evil.example"})
+
+    assert (403, "FORBIDDEN") == (answer.status_code, answer.json()["status"])
+    assert [] == await api.rows("SELECT 1 FROM workflow")

@@ -115,6 +115,19 @@ async def test_an_owner_with_more_than_a_name_comes_back_as_an_object(api: Scene
     assert {"name": "olga", "team": "data"} == snapshot["owner"]
 
 
+async def test_the_present_properties_can_be_asked_for_alone(api: Scene) -> None:
+    await api.push(owner="olga")
+
+    assert "olga" == (await api.get(f"{WORKFLOWS}/wf/properties-snapshot/latest"))["owner"]
+    await api.get(f"{WORKFLOWS}/wf/properties-snapshot/1", 400)
+
+
+async def test_the_enriched_form_of_a_version_is_refused_by_name_and_not_left_out(api: Scene) -> None:
+    await api.push()
+
+    assert "enriched" in (await api.get(f"{WORKFLOWS}/wf/versions/1?enriched=true", 400))["message"]
+
+
 async def test_the_history_tells_who_did_what_newest_first(api: Scene) -> None:
     await api.push()
     await api.push(is_active=False)

@@ -168,6 +168,18 @@ async def test_steps_are_listed_by_their_latest_attempts_in_the_order_of_creatio
     await api.get(f"{STEPS}/b/attempts/0", 400)
 
 
+async def test_steps_are_paged_when_a_page_is_asked_for(api: Scene) -> None:
+    for number, step_id in enumerate(("a", "b", "c"), 1):
+        await api.attempt(step_id, step_seq=number, step_type="NoOp")
+
+    page = await api.get(f"{STEPS}?first=2")
+    assert ["c", "b"] == [element["step_id"] for element in page["elements"]]
+    assert (3, "2", True) == (page["total_count"], page["page_info"]["end_cursor"], page["page_info"]["has_next_page"])
+    rest = await api.get(f"{WORKFLOWS}/wf/instances/1/steps?first=2&cursor=2")
+    assert ["a"] == [element["step_id"] for element in rest["elements"]]
+    await api.get(f"{STEPS}?first=2&last=2", 400)
+
+
 async def test_why_an_attempt_failed_is_in_its_timeline(api: Scene) -> None:
     await api.attempt(
         "b", status="FATALLY_FAILED", times={"CREATED": NOW_MS, "FATALLY_FAILED": NOW_MS + 5}, message="exit status 3"

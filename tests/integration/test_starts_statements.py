@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from maestro_py.storage import starts as sql
+from maestro_py.storage import start_statements as sql
 from maestro_py.storage import stops, subscriptions
 from maestro_py.storage.connections import Database
 
 UID = "01a20c31-c227-7e57-bfbc-72d69577785b"
 RUN = {"partition": 1, "run_uid": UID, "workflow_id": "wf", "instance_id": 1, "status": "CREATED"}
 STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "lock workflows": (sql._LOCK, (["wf"],)),
-    "read what stands": (sql._STANDING, (["wf"],)),
-    "read known request ids": (sql._KNOWN, (["wf"], ["r"], 0)),
-    "read runs of an unknown commit": (sql._STORED, ([UID],)),
-    "write runs": (sql._WRITE, (json.dumps([RUN]), '{"wf": 1}', ["wf"], "{}")),
-    "dequeue": (sql._DEQUEUE, (["wf"], [1], 1, "{}")),
+    "lock workflows": (sql.LOCK, (["wf"],)),
+    "read what stands": (sql.STANDING, (["wf"],)),
+    "read known request ids": (sql.KNOWN, (["wf"], ["r"], 0)),
+    "read runs of an unknown commit": (sql.STORED, ([UID],)),
+    "write runs": (sql.WRITE, (json.dumps([RUN]), '{"wf": 1}', ["wf"], "{}")),
+    "dequeue": (sql.DEQUEUE, (["wf"], [1], 1, "{}")),
     "lock the latest run": (stops._LATEST, ("wf", 1)),
     "read unfinished runs": (stops._UNFINISHED, ("wf", 0, 200)),
     "lock unfinished runs": (stops._LOCK, ([1], [UID])),

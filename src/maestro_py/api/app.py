@@ -10,9 +10,10 @@ from fastapi import FastAPI
 
 from maestro_py.api.announcements import Announcer
 from maestro_py.api.errors import install_error_answers
-from maestro_py.api.guards import BodyLimit, HostGuard
+from maestro_py.api.guards import BodyLimit, RequestGuard
 from maestro_py.api.metrics import Measured, Metrics
 from maestro_py.api.routes.dead_letters import dead_letter_routes
+from maestro_py.api.routes.definitions import definition_routes
 from maestro_py.api.routes.health import health_routes
 from maestro_py.api.routes.instances import instance_routes
 from maestro_py.api.routes.signals import signal_routes
@@ -77,6 +78,7 @@ def create_app(store: ApiStore, transport: Transport, clock: Clock, options: Api
     install_error_answers(app)
     for router in (
         health_routes(services, metrics),
+        definition_routes(services),
         workflow_routes(services),
         start_routes(services),
         stop_routes(services),
@@ -88,6 +90,6 @@ def create_app(store: ApiStore, transport: Transport, clock: Clock, options: Api
         app.include_router(router)
     # The last one added is the first to see a request.
     app.add_middleware(BodyLimit, limit=options.body_limit_bytes)
-    app.add_middleware(HostGuard, names=(options.host, *options.allowed_hosts))
+    app.add_middleware(RequestGuard, names=(options.host, *options.allowed_hosts))
     app.add_middleware(Measured, metrics=metrics)
     return app

@@ -29,6 +29,10 @@ class RequestInvalid(MaestroError):
     """The request is wrong in a way that no field of its body says: a header or a query parameter."""
 
 
+class Forbidden(MaestroError):
+    """The caller may not do this."""
+
+
 class BodyTooLarge(MaestroError):
     """The body is larger than the server reads."""
 
@@ -54,6 +58,7 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     DefinitionInvalid: Answer(400, "BAD_REQUEST"),
     ParamError: Answer(400, "BAD_REQUEST"),
     RequestInvalid: Answer(400, "BAD_REQUEST"),
+    Forbidden: Answer(403, "FORBIDDEN"),
     StopRefused: Answer(400, "BAD_REQUEST"),
     NotFound: Answer(404, "NOT_FOUND"),
     Conflict: Answer(409, "CONFLICT"),

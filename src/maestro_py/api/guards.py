@@ -1,4 +1,4 @@
-"""What stands before every request: the Host header is checked, and no body grows beyond its limit."""
+"""What stands before every request: whom it is for and where it comes from is checked, and how large it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any, Final
 
-from maestro_py.api.errors import BodyTooLarge, RequestInvalid, answer_to
+from maestro_py.api.errors import BodyTooLarge, Forbidden, RequestInvalid, answer_to
+from maestro_py.model.errors import MaestroError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -15,13 +16,17 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOOPBACK: Final = frozenset({"localhost", "localhost.localdomain"})
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What is still read of a body that was refused, so that the client gets to see the answer, in limits.
 _DRAINED_LIMITS: Final = 4
 
 
-class HostGuard:
+class RequestGuard:
     """
-    Refuses requests for a host that we are not: a page elsewhere cannot reach us by having its name point at us.
+    Refuses requests that a page of another site makes a browser send, and those that name what nothing can be named.
+
+    The Host header must name us: a page elsewhere could have a name of its own point here.  A request that changes
+    something must not say that it comes from a page of another origin: whoever can push a definition can run commands.
 
     Args:
         app: What is guarded.
@@ -34,17 +39,28 @@ class HostGuard:
         self._names = _LOOPBACK | {name.lower() for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 400."""
-        if scope["type"] == "http" and not self._is_allowed(_header(scope, b"host")):
-            await answer_to(RequestInvalid("the Host header names no host of ours"))(scope, receive, send)
+        """Pass the request on, or refuse it."""
+        problem = self._problem(scope) if scope["type"] == "http" else None
+        if problem is not None:
+            await answer_to(problem)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _is_allowed(self, header: str) -> bool:
+    def _problem(self, scope: Scope) -> MaestroError | None:
+        host = _header(scope, b"host").lower()
+        if not self._is_ours(host):
+            return RequestInvalid("the Host header names no host of ours")
+        if scope["method"] not in _SAFE_METHODS and not _is_same_origin(_header(scope, b"origin").lower(), host):
+            return Forbidden("pages of other origins may not change anything here")
+        if "\0" in scope["path"] or b"%00" in scope.get("query_string", b""):
+            return RequestInvalid("the address holds a character that nothing here is named with (U+0000)")
+        return None
+
+    def _is_ours(self, host: str) -> bool:
         if "*" in self._names:
             return True
-        host = header.lower().rsplit("]", 1)[0].removeprefix("[") if header.startswith("[") else _without_port(header)
-        return host in self._names or _is_address(host)
+        name = host.rsplit("]", 1)[0].removeprefix("[") if host.startswith("[") else host.split(":", 1)[0]
+        return name in self._names or _is_address(name)
 
 
 class BodyLimit:
@@ -101,8 +117,9 @@ def _header(scope: Scope, name: bytes) -> str:
     return ""
 
 
-def _without_port(header: str) -> str:
-    return header.lower().split(":", 1)[0]
+def _is_same_origin(origin: str, host: str) -> bool:
+    """Say whether a page of *origin* is one of ours; only browsers say where a request comes from."""
+    return not origin or origin in (f"http://{host}", f"https://{host}")
 
 
 def _is_address(host: str) -> bool:

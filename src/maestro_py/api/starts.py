@@ -120,18 +120,35 @@ class Starter:
                 return
             self.batches += 1
             self.started += len(requests)
-            results = await self._stored([request for _, _, request in requests])
-            self._hint(results)
-            batch = [
-                (ask, answer)
-                for (ask, answer, _), result in zip(requests, results, strict=True)
-                if not _settle(answer, result)
-            ]
+            batch = await self._settled(requests)
         _fail(batch, _refusal(StartOutcome.VERSION_CHANGED, batch[0][0].workflow_id) if batch else None)
 
-    async def _evaluated(
-        self, batch: Sequence[_Waiting], run_uids: Mapping[int, UUID]
-    ) -> list[tuple[StartAsk, asyncio.Future[StartResult], StartRequest]]:
+    async def _settled(self, requests: Sequence[_Evaluated]) -> list[_Waiting]:
+        """Store *requests*, tell their callers, and return those whose version changed meanwhile."""
+        try:
+            results = await self._stored([request for _, _, request in requests])
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(requests) == 1:
+                raise
+            # One of them is what nobody foresaw; it must not fail its neighbours.
+            return [left for request in requests for left in await self._settled_alone(request)]
+        self._hint(results)
+        return [
+            (ask, answer)
+            for (ask, answer, _), result in zip(requests, results, strict=True)
+            if not _settle(answer, result)
+        ]
+
+    async def _settled_alone(self, request: _Evaluated) -> list[_Waiting]:
+        try:
+            return await self._settled([request])
+        except Exception as exc:  # told to the one who asked
+            _fail([request[:2]], exc)
+            return []
+
+    async def _evaluated(self, batch: Sequence[_Waiting], run_uids: Mapping[int, UUID]) -> list[_Evaluated]:
         """Return the requests to store; whoever asked for something impossible is told so at once."""
         versions: dict[VersionRef, VersionRecord | MaestroError] = {}
         requests = []
@@ -164,6 +181,7 @@ class Starter:
 
 
 _Waiting = tuple[StartAsk, "asyncio.Future[StartResult]"]
+_Evaluated = tuple[StartAsk, "asyncio.Future[StartResult]", StartRequest]
 
 
 class _Lane:

@@ -16,6 +16,7 @@ from maestro_py.model.forms import Push
 from maestro_py.model.statuses import InstanceStatus
 from maestro_py.ports.api_records import (
     AttemptDetail,
+    AttemptRecord,
     AttemptRef,
     DeadLetter,
     IterationRecord,
@@ -168,6 +169,10 @@ class StepStore(Protocol):
 
     async def steps(self, ref: RunRef) -> AttemptDetail:
         """Return the latest attempt of every step of a run, in the order of creation."""
+        ...
+
+    async def step_page(self, ref: RunRef, page: PageRequest) -> tuple[AttemptDetail, Page[AttemptRecord]]:
+        """Return a page of the latest attempts of a run's steps; ids are the numbers of their creation, from 1."""
         ...
 
     async def attempt(self, ref: AttemptRef) -> AttemptDetail:

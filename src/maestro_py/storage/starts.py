@@ -27,6 +27,7 @@ from maestro_py.model.definition import RunStrategy
 from maestro_py.model.events import RunStarted, encode_event
 from maestro_py.model.ids import instance_key, new_uid, partition_of
 from maestro_py.model.statuses import InstanceStatus, RunStrategyRule
+from maestro_py.storage import start_statements as sql
 from maestro_py.storage.connections import Database
 from maestro_py.storage.retries import Connection, in_transaction
 
@@ -34,101 +35,6 @@ from maestro_py.storage.retries import Connection, in_transaction
 REQUEST_MEMORY_MS: Final = 30 * 24 * 3600 * 1000
 
 _STARTED_EVENT: Final = encode_event(RunStarted()).decode()
-
-#: Returns the workflow rows, locked: of two who start runs of a workflow the second waits here.
-_LOCK: Final = """
-SELECT workflow_id, active_version, latest_version, last_instance_id, run_strategy, workflow_concurrency,
-       coalesce((properties->>'signal_trigger_disabled')::boolean, false),
-       coalesce((properties->>'time_trigger_disabled')::boolean, false)
-FROM workflow WHERE workflow_id = ANY(%s) ORDER BY workflow_id FOR NO KEY UPDATE
-"""
-
-#: Returns what stands of each workflow.  A statement of its own: it must see what committed before the lock was ours.
-_STANDING: Final = """
-SELECT w.id,
-       (SELECT count(*) FROM (SELECT 1 FROM workflow_instance i
-         WHERE i.workflow_id = w.id AND i.end_time_ms IS NULL AND i.execution_id IS NOT NULL AND i.scope = ''
-         LIMIT 1000) AS held),
-       EXISTS (SELECT 1 FROM workflow_instance i
-         WHERE i.workflow_id = w.id AND i.end_time_ms IS NULL AND i.execution_id IS NULL AND i.scope = '')
-FROM unnest(%s::text[]) AS w(id)
-"""
-
-#: Returns the request ids that started a run before, with that run.
-_KNOWN: Final = """
-SELECT s.workflow_id, s.request_id, s.run_uid
-FROM unnest(%s::text[], %s::text[]) AS asked(workflow_id, request_id)
-CROSS JOIN LATERAL (SELECT * FROM start_request r WHERE r.workflow_id = asked.workflow_id
-                    AND r.request_id = asked.request_id AND r.create_time_ms > %s) AS s
-"""
-
-#: Returns the ids of runs that an earlier try of ours stored, its COMMIT unknown.
-_STORED: Final = """
-SELECT i.run_uid, i.workflow_version, i.instance_id, i.run_id, i.partition, i.status
-FROM unnest(%s::uuid[]) AS u(run_uid)
-CROSS JOIN engine_partition p
-CROSS JOIN LATERAL (SELECT * FROM workflow_instance w
-                    WHERE w.partition = p.partition AND w.run_uid = u.run_uid) AS i
-"""
-
-#: Writes everything that makes the runs exist, in one statement.
-_WRITE: Final = """
-WITH r AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(%s::json) AS r(
-        partition smallint, run_uid uuid, workflow_id text, instance_id bigint, status text, execution_id uuid,
-        workflow_uuid text, workflow_version bigint, definition_uid uuid, correlation_id text, initiator json,
-        params json, run_config json, request_time_ms bigint, create_time_ms bigint, end_time_ms bigint,
-        timeline json, event json)
-), counted AS (
-    UPDATE workflow SET last_instance_id = (%s::jsonb->>workflow_id)::bigint WHERE workflow_id = ANY(%s)
-), remembered AS (
-    INSERT INTO start_request (workflow_id, request_id, run_uid, create_time_ms)
-    SELECT workflow_id, workflow_uuid, run_uid, create_time_ms FROM r
-    ON CONFLICT (workflow_id, request_id)
-    DO UPDATE SET run_uid = excluded.run_uid, create_time_ms = excluded.create_time_ms
-), told AS (
-    INSERT INTO engine_inbox (partition, class, run_uid, payload)
-    SELECT partition, 2, run_uid, %s::json FROM r WHERE execution_id IS NOT NULL
-), published AS (
-    INSERT INTO event_log (partition, create_time_ms, event) SELECT partition, create_time_ms, event FROM r
-)
-INSERT INTO workflow_instance (partition, run_uid, workflow_id, instance_id, run_id, status, execution_id,
-    workflow_uuid, workflow_version, definition_uid, correlation_id, root_workflow_id, initiator, params, run_config,
-    request_time_ms, create_time_ms, end_time_ms, modify_time_ms, timeline)
-SELECT partition, run_uid, workflow_id, instance_id, 1, status, execution_id, workflow_uuid, workflow_version,
-    definition_uid, correlation_id, workflow_id, initiator, params, run_config, request_time_ms, create_time_ms,
-    end_time_ms, create_time_ms, timeline
-FROM r
-"""
-
-#: Marks the oldest queued runs as admitted, tells the engine of each, and returns their workflows and partitions.
-_DEQUEUE: Final = """
-WITH oldest AS (
-    SELECT c.partition, c.run_uid
-    FROM unnest(%s::text[], %s::integer[]) AS w(id, free)
-    CROSS JOIN LATERAL (
-        SELECT i.partition, i.run_uid FROM workflow_instance i
-        WHERE i.workflow_id = w.id AND i.end_time_ms IS NULL AND i.execution_id IS NULL AND i.scope = ''
-        ORDER BY i.instance_id, i.run_id LIMIT w.free) AS c
-), locked AS (
-    -- In the order of the key, as everybody locks instances.
-    SELECT i.partition, i.run_uid FROM oldest o
-    JOIN workflow_instance i ON i.partition = o.partition AND i.run_uid = o.run_uid
-    ORDER BY i.partition, i.run_uid FOR NO KEY UPDATE OF i
-), admitted AS (
-    UPDATE workflow_instance i
-    SET execution_id = gen_random_uuid(), row_version = i.row_version + 1, modify_time_ms = %s
-    FROM locked l
-    WHERE i.partition = l.partition AND i.run_uid = l.run_uid
-      -- Somebody may have stopped it meanwhile.
-      AND i.execution_id IS NULL AND i.end_time_ms IS NULL
-    RETURNING i.partition, i.run_uid, i.workflow_id
-), told AS (
-    INSERT INTO engine_inbox (partition, class, run_uid, payload)
-    SELECT partition, 2, run_uid, %s::json FROM admitted
-)
-SELECT workflow_id, partition FROM admitted
-"""
 
 
 class _WorkflowRow(msgspec.Struct):
@@ -180,7 +86,7 @@ async def start_runs(conn: Connection, requests: Sequence[StartRequest], *, now_
         counters = {id_: row.last_instance_id for id_, row in rows.items()}
         document = msgspec.json.encode(batch.documents).decode()
         await conn.execute(
-            _WRITE, (document, msgspec.json.encode(counters).decode(), list(counters), _STARTED_EVENT), prepare=True
+            sql.WRITE, (document, msgspec.json.encode(counters).decode(), list(counters), _STARTED_EVENT), prepare=True
         )
     results = await _with_earlier_commits(conn, results)
     left = tuple(partition for row in rows.values() for partition in row.partitions)
@@ -234,9 +140,9 @@ async def _read(
     asked = [r.workflow_id for r in requests], [r.request_id for r in requests]
     # The statements follow one another at the server too: each sees what committed before the lock was ours.
     async with conn.pipeline():
-        locked = await conn.execute(_LOCK, (ids,), prepare=True)
-        standing = await conn.execute(_STANDING, (ids,), prepare=True)
-        known = await conn.execute(_KNOWN, (*asked, now_ms - REQUEST_MEMORY_MS), prepare=True) if requests else None
+        locked = await conn.execute(sql.LOCK, (ids,), prepare=True)
+        standing = await conn.execute(sql.STANDING, (ids,), prepare=True)
+        known = await conn.execute(sql.KNOWN, (*asked, now_ms - REQUEST_MEMORY_MS), prepare=True) if requests else None
         rows = {row[0]: _workflow_row(row) for row in await locked.fetchall()}
         for id_, running, queued in await standing.fetchall():
             if id_ in rows:
@@ -268,7 +174,7 @@ async def _admit_waiting(conn: Connection, rows: dict[str, _WorkflowRow], now_ms
     free = {id_: count for id_, count in free.items() if count}
     if not free:
         return
-    cursor = await conn.execute(_DEQUEUE, (list(free), list(free.values()), now_ms, _STARTED_EVENT), prepare=True)
+    cursor = await conn.execute(sql.DEQUEUE, (list(free), list(free.values()), now_ms, _STARTED_EVENT), prepare=True)
     for id_, partition in await cursor.fetchall():
         row = rows[id_]
         row.standing = row.standing.after(Admission.RUN)
@@ -349,7 +255,7 @@ def _document(
     message: str,
     now_ms: int,
 ) -> dict[str, Any]:
-    """Return the row of one run, as `_WRITE` reads it."""
+    """Return the row of one run, as `sql.WRITE` reads it."""
     correlation_id = f"{request.workflow_id}:{instance_id}:1"
     timeline: list[dict[str, Any]] | None = None
     if request.failure is not None:
@@ -395,7 +301,7 @@ async def _with_earlier_commits(conn: Connection, results: list[StartResult]) ->
     missing = [r.run_uid for r in results if r.outcome is StartOutcome.CREATED and not r.instance_id]
     if not missing:
         return results
-    cursor = await conn.execute(_STORED, (missing,))
+    cursor = await conn.execute(sql.STORED, (missing,))
     stored = {row[0]: row[1:] for row in await cursor.fetchall()}
     filled = []
     for result in results:

@@ -38,6 +38,20 @@ LEFT JOIN process p ON p.id = a.worker
 ORDER BY a.step_seq
 """  # noqa: S608  # our own text
 
+#: Returns one page of the latest attempts of the steps of a run, the newest step first.
+_PAGE: Final = f"""
+SELECT {_COLUMNS} FROM (
+    SELECT * FROM (
+        SELECT DISTINCT ON (step_id) * FROM step_attempt
+        WHERE partition = %(partition)s AND run_uid = %(run_uid)s ORDER BY step_id, attempt DESC) AS latest
+    WHERE {{page}}) AS a
+LEFT JOIN process p ON p.id = a.worker
+ORDER BY a.step_seq DESC
+"""  # noqa: S608  # our own text
+
+#: Returns the lowest and highest number of a step of a run.
+_STEP_ENDS: Final = "SELECT min(step_seq), max(step_seq) FROM step_attempt WHERE partition = %s AND run_uid = %s"
+
 #: Returns one attempt of a step.
 _ATTEMPT: Final = f"""
 SELECT {_COLUMNS} FROM step_attempt a LEFT JOIN process p ON p.id = a.worker
@@ -94,6 +108,22 @@ class StepReader:
             run = await read_run(conn, ref)
             cursor = await conn.execute(_LATEST_ATTEMPTS, (run.partition, run.run_uid))
             return await self._detail(conn, run, [_attempt(row) for row in await cursor.fetchall()])
+
+    async def step_page(self, ref: RunRef, page: PageRequest) -> tuple[AttemptDetail, Page[AttemptRecord]]:
+        """
+        Return a page of the latest attempts of a run's steps; ids are the numbers of their creation, from 1.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        async with snapshot(self._database) as conn:
+            run = await read_run(conn, ref)
+            parameters = {"partition": run.partition, "run_uid": run.run_uid, **page_parameters(page)}
+            cursor = await conn.execute(_PAGE.format(page=page_clause("step_seq", page)), parameters)
+            attempts = tuple(_attempt(row) for row in await cursor.fetchall())
+            oldest, newest = await ends_of(conn, _STEP_ENDS, run.partition, run.run_uid)
+            detail = await self._detail(conn, run, attempts)
+        return detail, Page(attempts, tuple(attempt.step_seq for attempt in attempts), newest, oldest)
 
     async def attempt(self, ref: AttemptRef) -> AttemptDetail:
         """

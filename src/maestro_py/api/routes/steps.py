@@ -22,10 +22,24 @@ def step_routes(services: Services) -> APIRouter:
     routes = APIRouter(prefix="/api/v3/workflows/{workflow_id}/instances/{instance_id}", tags=["steps"])
     steps = services.store.steps
 
+    async def listed(ref: RunRef, enriched: bool, first: int | None, last: int | None, cursor: str | None) -> Json:
+        if first is None and last is None:
+            return Json(step_documents(await steps.steps(ref), enriched=enriched))
+        detail, page = await steps.step_page(ref, page_request(first, last, cursor))
+        documents = iter(step_documents(detail, enriched=enriched))
+        return Json(page_document(page, lambda _: next(documents)))
+
     @routes.get("/steps")
-    async def latest_steps(workflow_id: str, instance_id: str, enriched: bool = True) -> Json:
-        """Return the latest attempt of every step of an instance, in the order of their creation."""
-        return Json(step_documents(await steps.steps(_run(workflow_id, instance_id)), enriched=enriched))
+    async def latest_steps(
+        workflow_id: str,
+        instance_id: str,
+        enriched: bool = True,
+        first: First = None,
+        last: Last = None,
+        cursor: Cursor = None,
+    ) -> Json:
+        """Return the latest attempt of every step of an instance; with `first` or `last` a page, newest first."""
+        return await listed(_run(workflow_id, instance_id), enriched, first, last, cursor)
 
     @routes.get("/steps/{step_id}")
     async def latest_step(workflow_id: str, instance_id: str, step_id: str, enriched: bool = True) -> Json:
@@ -34,9 +48,17 @@ def step_routes(services: Services) -> APIRouter:
         return Json(step_documents(await steps.attempt(ref), enriched=enriched)[0])
 
     @routes.get("/runs/{run}/steps")
-    async def steps_of_run(workflow_id: str, instance_id: str, run: str, enriched: bool = True) -> Json:
-        """Return the latest attempt of every step of a run, in the order of their creation."""
-        return Json(step_documents(await steps.steps(_run(workflow_id, instance_id, run)), enriched=enriched))
+    async def steps_of_run(
+        workflow_id: str,
+        instance_id: str,
+        run: str,
+        enriched: bool = True,
+        first: First = None,
+        last: Last = None,
+        cursor: Cursor = None,
+    ) -> Json:
+        """Return the latest attempt of every step of a run; with `first` or `last` a page, newest first."""
+        return await listed(_run(workflow_id, instance_id, run), enriched, first, last, cursor)
 
     @routes.get("/runs/{run}/steps/{step_id}/attempts/{attempt}")
     async def attempt(

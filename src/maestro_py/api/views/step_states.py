@@ -88,15 +88,14 @@ def _named(status: StepStatus, seen: Mapping[StepStatus, int]) -> dict[str, int]
     named: dict[str, int] = {}
     at: int | None = None
     for position, (passed, name) in enumerate(_PATH[: last + 1]):
-        at = seen.get(passed, at)
-        if at is None:  # The engine creates and initialises a step in one go.
-            at = _earliest(seen, position)
+        # The clocks of the engine and of the database differ: what came later is not shown as earlier.
+        at = max(seen.get(passed, at), at) if at is not None else seen.get(passed, _earliest(seen, position))
         if at is not None:
             named[name] = at
     if StepStatus.PAUSED in seen:
         named["pause_time"] = seen[StepStatus.PAUSED]
     if status.is_terminal:
-        named["end_time"] = max(ends, default=max(seen.values(), default=0))
+        named["end_time"] = max([*ends, *named.values()], default=0)
     if named:
         named["modify_time"] = max(named.values())
     return named
@@ -117,4 +116,4 @@ def _earliest(seen: Mapping[StepStatus, int], position: int) -> int | None:
 
 
 def _ms(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1000)
+    return None if moment is None else round(moment.timestamp() * 1000)
