@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,7 @@ class AttemptContext:
         self.waited_seconds += time.monotonic() - self._asked_at
 
     def close(self) -> None:
-        """Delete the work directory."""
+        """Delete the work directory, in a thread: nobody knows what a step left there."""
         if self._work_directory is not None:
-            shutil.rmtree(self._work_directory, ignore_errors=True)
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(None, partial(shutil.rmtree, self._work_directory, ignore_errors=True))

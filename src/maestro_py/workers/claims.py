@@ -65,6 +65,7 @@ class Claimer:
         self._attachable = registry.attachable_types
         self._queues = list(queues)
         self.failed: Final = FailedClaims()
+        self.in_flight: UUID | None = None  #: The claim whose answer is on its way.
         self.claims = 0  #: Claims made, since the start.
         self.claimed = 0  #: Attempts they took, since the start.
 
@@ -98,13 +99,15 @@ class Claimer:
         """Claim at most *limit* attempts and start them; say whether there may be more."""
         # No queue starves behind another one: each comes first in turn.
         self._queues.append(self._queues.pop(0))
-        claim_id = uuid4()
+        claim_id = self.in_flight = uuid4()
         request = ClaimRequest(claim_id, self._queues, group.keys, self._attachable, limit)
         try:
             claims: list[Claimed] = await self._store.claim(request)
         except BaseException:
             self.failed.add(claim_id)
             raise
+        finally:
+            self.in_flight = None
         self.claims += 1
         self.claimed += len(claims)
         self._executor.start(claim_id, claims)

@@ -212,10 +212,9 @@ def failure_of(ended: Ended, last_lines: str) -> StepReport | None:
 
 def report_of_outputs(output_file: Path) -> StepReport:
     """Return the report of a program that ended well: its outputs are what it left in *output_file*."""
-    try:
-        size = output_file.stat().st_size
-    except FileNotFoundError:
+    if not output_file.is_file():  # nor a pipe, say, which would have us wait for ever
         return StepReport(Outcome.DONE)
+    size = output_file.stat().st_size
     if size > OUTPUTS_LIMIT_BYTES:
         allowed = OUTPUTS_LIMIT_BYTES >> 20
         return StepReport(Outcome.FATAL_ERROR, None, f"the output file has {size >> 20} MiB; {allowed} MiB are allowed")
@@ -233,7 +232,8 @@ def report_of_outputs(output_file: Path) -> StepReport:
 
 def report_not_started(exc: NotStarted) -> StepReport:
     """Return the report of a program that could not be started."""
-    return StepReport(Outcome.USER_ERROR, None, f"cannot start: {exc}")
+    outcome = Outcome.USER_ERROR if exc.is_users_fault else Outcome.PLATFORM_ERROR
+    return StepReport(outcome, None, f"cannot start: {exc}")
 
 
 def signal_name(number: int) -> str:

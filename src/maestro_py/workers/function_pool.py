@@ -188,6 +188,9 @@ class FunctionPool:
         )
         try:
             member = await self._acquire()
+            while not member.is_alive:  # it has just been killed, before it was given anything to do
+                self._discard(member)
+                member = await self._acquire()
         except NotStarted as exc:
             return StepReport(Outcome.PLATFORM_ERROR, None, f"no Python process could be started: {exc}")
         self.calls += 1

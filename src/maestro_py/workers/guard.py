@@ -7,8 +7,8 @@ every process group it started and whatever descends from them.  It also holds t
 stopped or cut off does not renew it, and its steps are killed before somebody else may start them again.
 
 Frames in both directions are four bytes of length and a JSON object.  From the worker:
-``{"op": "spawn", "id", "argv", "env", "cwd"}`` with the descriptors of output (and input) attached, and
-``{"op": "signal", "id", "signal"}``.  To the worker: ``{"id", "pid"}``, ``{"id", "error"}``,
+``{"op": "spawn", "id", "argv", "env", "cwd", "fds"}`` with as many descriptors attached (output, input), and
+``{"op": "signal", "id", "signal"}``.  To the worker: ``{"id", "pid"}``, ``{"id", "error", "is_users_fault"}``,
 ``{"id", "status", "by_lease"}``.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import json
 import os
 import select
@@ -131,7 +132,7 @@ class Guard:
                 raise OSError("the worker's lease is over")
             pid = _spawn(request, fds)
         except (OSError, ValueError) as exc:
-            self._tell({"id": request["id"], "error": str(exc)})
+            self._tell({"id": request["id"], "error": str(exc), "is_users_fault": _is_users_fault(exc)})
         else:
             self._groups[request["id"]] = pid
             self._ids[pid] = request["id"]
@@ -197,6 +198,17 @@ def _spawn(request: dict[str, Any], fds: list[int]) -> int:
     )
     process.returncode = 0  # we reap by waitpid; the object must not try to
     return process.pid
+
+
+def _is_users_fault(exc: OSError | ValueError) -> bool:
+    """Say whether a program was not started because of what was asked for, rather than for want of resources."""
+    return isinstance(exc, ValueError) or exc.errno in (
+        errno.ENOENT,
+        errno.EACCES,
+        errno.ENOTDIR,
+        errno.ENOEXEC,
+        errno.E2BIG,
+    )
 
 
 def _kill_group(group: int, number: int) -> None:

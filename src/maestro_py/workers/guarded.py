@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +32,11 @@ _GUARD_PATIENCE_SECONDS: Final = 10.0
 
 
 class NotStarted(MaestroError):
-    """The program could not be started; the text says why."""
+    """The program could not be started; the text says why, and *is_users_fault* whether another machine would help."""
+
+    def __init__(self, reason: str, *, is_users_fault: bool = False) -> None:
+        super().__init__(reason)
+        self.is_users_fault = is_users_fault
 
 
 class Ended(NamedTuple):
@@ -75,6 +80,7 @@ class GuardedProcesses:
         self._guard: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._lease_fd = -1
+        self._lease_lock = threading.Lock()
         self._outgoing: deque[tuple[memoryview, list[int]]] = deque()
         self._incoming = bytearray()
         self._last_number = 0
@@ -134,11 +140,12 @@ class GuardedProcesses:
 
     def renew(self, allowed_ms: int) -> None:
         """Let the programs run for *allowed_ms* from now on; callable from any thread."""
-        fd = self._lease_fd
-        if fd >= 0:
-            # Full: the guard has newer records than it has read.  Closed: there is nothing to renew.
-            with contextlib.suppress(OSError):
-                os.write(fd, LEASE.pack(allowed_ms))
+        # The lock: the number of a descriptor that is closed meanwhile may be given to a connection.
+        with self._lease_lock:
+            if self._lease_fd >= 0:
+                # Full: the guard has newer records than it has read.  Broken: it is about to be replaced.
+                with contextlib.suppress(OSError):
+                    os.write(self._lease_fd, LEASE.pack(allowed_ms))
 
     async def spawn(
         self,
@@ -240,7 +247,7 @@ class GuardedProcesses:
             return
         starting = self._starting.pop(number)
         if "error" in answer:
-            starting.set_exception(NotStarted(answer["error"]))
+            starting.set_exception(NotStarted(answer["error"], is_users_fault=answer["is_users_fault"]))
             starting.exception()  # a caller that was cancelled meanwhile does not ask
             return
         process = GuardedProcess(self, number, answer["pid"], asyncio.get_running_loop().create_future())
@@ -256,8 +263,9 @@ class GuardedProcesses:
         loop.remove_reader(control.fileno())
         loop.remove_writer(control.fileno())
         control.close()
-        lease_fd, self._lease_fd = self._lease_fd, -1
-        os.close(lease_fd)
+        with self._lease_lock:
+            os.close(self._lease_fd)
+            self._lease_fd = -1
         for _, fds in self._outgoing:
             for fd in fds:
                 os.close(fd)

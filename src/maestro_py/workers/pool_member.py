@@ -7,7 +7,6 @@ are four bytes of length and a MessagePack document.  What a function prints goe
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import inspect
@@ -129,6 +128,8 @@ def answer(call: Call, functions: dict[str, _Function]) -> Answer:
             function = functions[call.function] = load(call.function)
         result = function.call(**arguments_of(function, call))
         if inspect.iscoroutine(result):
+            import asyncio  # only here: it is half of the start of a process
+
             result = asyncio.run(result)
     except CannotCall as exc:
         return Answer(Outcome.USER_ERROR, str(exc))

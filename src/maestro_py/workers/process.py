@@ -92,7 +92,7 @@ class WorkerProcess:
         )
         self.claimer: Final = Claimer(store, self.executor, self.reports, registry, options.queues)
         self.reconciler: Final = Reconciler(
-            store, transport, self.executor, self.claimer, self._lease, options.beat_interval_ms
+            store, transport, self.executor, self.claimer, self.reports, self._lease, options.beat_interval_ms
         )
         self._wake = asyncio.Event()
         self._may_be_more = True

@@ -20,6 +20,7 @@ from maestro_py.ports.worker_store import Held, StoreContended, WorkerStore
 from maestro_py.workers.claims import Claimer
 from maestro_py.workers.executor import Ending, Executor, Lot
 from maestro_py.workers.lease import LeaseKeeper
+from maestro_py.workers.report_batcher import ReportBatcher
 
 log = structlog.get_logger(__name__)
 
@@ -30,23 +31,28 @@ class Difference(NamedTuple):
     hand_back: list[Held]
     cancel: list[Lot]
     kill: list[Lot]
+    strange: list[Held]  #: Held by a claim that was answered, and nothing is known of them: forgotten, or just ended.
 
 
-def compare(held: Sequence[Held], ran_before: Collection[Lot], failed_claims: Container[UUID]) -> Difference:
+def compare(
+    held: Sequence[Held], ran_before: Collection[Lot], failed_claims: Container[UUID], in_flight: UUID | None
+) -> Difference:
     """
     Return the difference between the table and what runs.  Pure.
 
     Args:
         held: What the table says we hold.
         ran_before: What ran before the table was read; what was claimed since then is judged the next time.
-        failed_claims: Claims whose answers will never come.  An unknown attempt of any other claim is left alone: its
-            answer is on the way, or its report is.
+        failed_claims: Claims whose answers will never come.
+        in_flight: The claim whose answer is on its way: what it took is not touched.
     """
     lots = {(h.key, h.token) for h in held}
+    unknown = [h for h in held if h.claim_id != in_flight and (h.key, h.token) not in ran_before]
     return Difference(
-        hand_back=[h for h in held if h.claim_id in failed_claims and (h.key, h.token) not in ran_before],
+        hand_back=[h for h in unknown if h.claim_id in failed_claims],
         cancel=[(h.key, h.token) for h in held if h.cancel_requested and (h.key, h.token) in ran_before],
         kill=[lot for lot in ran_before if lot not in lots],
+        strange=[h for h in unknown if h.claim_id not in failed_claims],
     )
 
 
@@ -59,6 +65,7 @@ class Reconciler:
         transport: Tells other workers of what was handed back.
         executor: What runs.
         claimer: Knows the claims that failed.
+        reports: Knows what has ended and is not yet written.
         lease: Tells when local work has to end.
         interval_ms: Time between two looks at the table.
     """
@@ -69,6 +76,7 @@ class Reconciler:
         transport: Transport,
         executor: Executor,
         claimer: Claimer,
+        reports: ReportBatcher,
         lease: LeaseKeeper,
         interval_ms: int,
     ) -> None:
@@ -76,9 +84,11 @@ class Reconciler:
         self._transport = transport
         self._executor = executor
         self._claimer = claimer
+        self._reports = reports
         self._lease = lease
         self._interval = interval_ms / 1000
         self._asked = asyncio.Event()
+        self._strange: set[Lot] = set()
         self.handed_back = 0  #: Attempts handed back, since the start.
         self.taken = 0  #: Running attempts that turned out to be no longer ours, since the start.
 
@@ -110,13 +120,29 @@ class Reconciler:
         """
         ran_before = self._executor.running()
         self._claimer.failed.expire()
-        if not ran_before and not self._claimer.failed:
+        if not ran_before and not self._claimer.failed and not self._strange:
             return
-        difference = compare(await self._store.held(), ran_before, self._claimer.failed)
+        in_flight = self._claimer.in_flight
+        difference = compare(await self._store.held(), ran_before, self._claimer.failed, in_flight)
         self._executor.end(difference.cancel, Ending.CANCELLED)
         self._executor.end(difference.kill, Ending.TAKEN)
         self.taken += len(difference.kill)
-        await self.hand_back(difference.hand_back)
+        await self.hand_back(difference.hand_back + self._forgotten(difference.strange))
+
+    def _forgotten(self, strange: Sequence[Held]) -> list[Held]:
+        """
+        Return the attempts that a fault of ours has forgotten: strange for a second time, and no report is under way.
+
+        They would be claimed for ever: the table says that we run them, and nobody else may.
+        """
+        pending = self._reports.pending_keys() if strange else set()
+        running = self._executor.running()
+        lots = {(h.key, h.token): h for h in strange if h.key not in pending and (h.key, h.token) not in running}
+        forgotten = [held for lot, held in lots.items() if lot in self._strange]
+        self._strange = lots.keys() - {(held.key, held.token) for held in forgotten}
+        if forgotten:
+            log.error("attempts_forgotten", attempts=len(forgotten))
+        return forgotten
 
     async def hand_back(self, held: Sequence[Held]) -> None:
         """Put attempts back into their queues, and wake the workers of these."""

@@ -17,6 +17,7 @@ import structlog
 from maestro_py.model.errors import StoreUnavailable
 from maestro_py.ports.transport import Address, HintKind, Transport
 from maestro_py.ports.worker_store import (
+    AttemptKey,
     Fate,
     LogChunk,
     Report,
@@ -52,7 +53,7 @@ class ReportBatcher:
         self._store = store
         self._transport = transport
         self._waiting: list[_Entry] = []
-        self._writing = 0
+        self._batches: list[list[_Entry]] = []
         self._arrived = asyncio.Event()
         self._committed = asyncio.Event()
         self._empty = asyncio.Event()
@@ -64,7 +65,11 @@ class ReportBatcher:
     @property
     def pending(self) -> int:
         """Return how many reports wait or are being written."""
-        return len(self._waiting) + self._writing
+        return len(self._waiting) + sum(map(len, self._batches))
+
+    def pending_keys(self) -> set[AttemptKey]:
+        """Return the attempts whose reports wait or are being written."""
+        return {report.key for batch in (self._waiting, *self._batches) for report, _ in batch}
 
     def add(self, report: Report, logs: Sequence[LogChunk] = ()) -> None:
         """Take a report into the next commit, together with the rest of the attempt's log."""
@@ -95,44 +100,43 @@ class ReportBatcher:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                await self._write(self._take())
-            self._writing = 0
+                self._batches = [self._take(_BATCH_LIMIT, _BATCH_BYTES)]
+                await self._write()
             self._empty.set()
 
-    def _take(self) -> list[_Entry]:
-        """Return the next batch: bounded in number and in bytes, at least one report."""
-        size = count = 0
-        for report, logs in self._waiting[:_BATCH_LIMIT]:
-            size += len(report.payload) + sum(len(chunk.text) for chunk in logs)
-            if count and size > _BATCH_BYTES:
+    def _take(self, limit: int, room_bytes: int) -> list[_Entry]:
+        """Return the reports that are written next: bounded in number and in bytes, but one of any size."""
+        count = 0
+        for entry in self._waiting[:limit]:
+            room_bytes -= _size(entry)
+            if room_bytes < 0 and (count or limit < _BATCH_LIMIT):
                 break
             count += 1
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._writing = len(batch)
         return batch
 
-    async def _write(self, batch: list[_Entry]) -> None:
+    async def _write(self) -> None:
+        """Write the batches, the last one first, until none of their reports needs any more care."""
         pause = _FIRST_PAUSE_SECONDS
-        while batch:
+        while self._batches:
+            batch = self._batches[-1]
             reports = [report for report, _ in batch]
             try:
                 fates = await self._store.report(reports, [chunk for _, logs in batch for chunk in logs])
             except ReportRefused as exc:
-                batch = await self._without_guilty(batch, str(exc))
+                self._batches[-1:] = _without_guilty(batch, str(exc))
                 continue
             except (StoreUnavailable, StoreContended) as exc:
                 log.warning("reports_delayed", reports=len(reports), reason=str(exc))
                 fates = [Fate.CONTENDED] * len(reports)
             self._settle(reports, fates)
-            batch = [entry for entry, fate in zip(batch, fates, strict=True) if fate is Fate.CONTENDED]
-            self._writing = len(batch)
-            if batch:
+            again = [entry for entry, fate in zip(batch, fates, strict=True) if fate is Fate.CONTENDED]
+            self._batches[-1:] = [again] if again else []
+            if again:
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 # What finished meanwhile goes along: during an outage everything is one batch in the end.
-                if room := _BATCH_LIMIT - len(batch):
-                    batch, self._waiting = batch + self._waiting[:room], self._waiting[room:]
-                    self._writing = len(batch)
+                again += self._take(_BATCH_LIMIT - len(again), _BATCH_BYTES - sum(map(_size, again)))
 
     def _settle(self, reports: Sequence[Report], fates: Sequence[Fate]) -> None:
         settled = [report for report, fate in zip(reports, fates, strict=True) if fate is not Fate.CONTENDED]
@@ -146,12 +150,17 @@ class ReportBatcher:
         # An applied one may owe its hint to a commit whose answer was lost; a superfluous hint costs nothing.
         self._transport.send({Address(HintKind.ENGINE, str(p)) for p in {r.partition for r in settled}})
 
-    async def _without_guilty(self, batch: list[_Entry], reason: str) -> list[_Entry]:
-        """Write the innocent half of a refused batch, return the rest; one alone is replaced by one that says why."""
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            await self._write(batch[:middle])
-            return batch[middle:]
-        report, _ = batch[0]
-        log.error("report_refused", step_id=report.step_id, reason=reason)
-        return [(replaced(report, f"the database cannot hold the report: {reason}"), ())]
+
+def _size(entry: _Entry) -> int:
+    report, logs = entry
+    return len(report.payload) + sum(len(chunk.text) for chunk in logs)
+
+
+def _without_guilty(batch: list[_Entry], reason: str) -> list[list[_Entry]]:
+    """Return what to write in place of a refused batch: its halves; one alone is replaced by one that says why."""
+    if len(batch) > 1:
+        middle = len(batch) // 2
+        return [batch[:middle], batch[middle:]]
+    report, _ = batch[0]
+    log.error("report_refused", step_id=report.step_id, reason=reason)
+    return [[(replaced(report, f"the database cannot hold the report: {reason}"), ())]]

@@ -115,6 +115,19 @@ async def test_a_claim_that_failed_after_its_commit_is_handed_back() -> None:
     assert Address(HintKind.STEPS, "default") in rig.transport.sent
 
 
+async def test_an_attempt_that_a_fault_has_forgotten_goes_back() -> None:
+    """The table says twice that we hold it, its claim was answered, and nothing of it runs or waits to be written."""
+    store, gate = ScriptedStore(), Gate()
+    store.queued = gates(1)
+    async with working(store, [gate]):
+        await wait_until_async(lambda: gate.running)
+        forgotten = store.holds[0]._replace(key=a_claimed(2).key)
+        store.holds.append(forgotten)
+        await wait_until_async(lambda: store.handed_back)
+
+    assert [forgotten] == store.handed_back
+
+
 async def test_after_an_outage_the_worker_first_looks_at_what_it_holds() -> None:
     """Then it claims again."""
     store, story = ScriptedStore(), list[str]()

@@ -9,6 +9,7 @@ from maestro_py.ports.step_type import StepContext, StepReport, StepTask
 
 #: The kernel bounds one argument to 128 KiB; longer commands go through a file.
 _ARGUMENT_LIMIT: Final = 100_000
+_RUN_SCRIPT: Final = 'if [ -x "$0" ]; then exec "$0" "$@"; else exec /bin/sh "$0" "$@"; fi'
 
 
 class ShellStep:
@@ -17,7 +18,8 @@ class ShellStep:
 
     Parameters (``params["shell"]``), exactly one of them:
         command: Text for ``/bin/sh -c``.
-        script: Path of a program, relative to the directory of the user's code, and ``args``, a list.
+        script: Path of a file, relative to the directory of the user's code, and ``args``, a list.  A file that is
+            executable says itself what runs it; any other is run by ``/bin/sh``.
     """
 
     kind: Final = "shell"
@@ -29,7 +31,8 @@ class ShellStep:
         if bool(command) == bool(script):
             return StepReport(Outcome.FATAL_ERROR, None, "a shell step has exactly one of: command, script")
         if script:
-            return await context.run_command(["/bin/sh", str(script), *map(str, own.get("args") or ())])
+            path = str(script) if "/" in str(script) else f"./{script}"
+            return await context.run_command(["/bin/sh", "-c", _RUN_SCRIPT, path, *map(str, own.get("args") or ())])
         return await run_shell(str(command), context)
 
 
