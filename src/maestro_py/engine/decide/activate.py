@@ -68,7 +68,10 @@ def _end_unsatisfied(run: Run, step: StepState, decision: Decision) -> None:
 
 
 def _timeout_ms(run: Run, step: StepState) -> int:
-    timeout_ms = evaluate_timeout(step.node.step.timeout, RunScope(run), f"steps.{step.step_id}.timeout")
+    timeout = step.node.step.timeout
+    if timeout is None:
+        return DEFAULT_TIMEOUT_MS
+    timeout_ms = evaluate_timeout(timeout, RunScope(run), f"steps.{step.step_id}.timeout")
     return DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
 
 

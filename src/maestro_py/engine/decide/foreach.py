@@ -68,7 +68,7 @@ def fold_child(run: Run, step: StepState, event: ChildFinished, decision: Decisi
         # The inbox hands each end over once; a counter below zero would hide that it did not.
         raise InvalidTransition(f"no iteration of step {step.step_id} runs, so it cannot take ChildFinished")
     state.running -= 1
-    ended = event.status.value
+    ended = str(event.status)
     state.counts[ended] = state.counts.get(ended, 0) + 1
     run.changed[step.step_id, step.attempt] = step
     if event.status is not InstanceStatus.SUCCEEDED:

@@ -86,6 +86,7 @@ class StepState:
         "platform_retries",
         "seq",
         "status",
+        "step_id",
         "task",
         "timeout_ms",
         "timeout_retries",
@@ -94,6 +95,7 @@ class StepState:
 
     def __init__(self, node: Node, attempt: int, seq: int) -> None:
         self.node = node
+        self.step_id = node.step.id
         self.attempt = attempt
         self.seq = seq
         self.status = StepStatus.NOT_CREATED
@@ -111,11 +113,6 @@ class StepState:
         self.timeout_ms: int | None = None
         self.dispatched = False
         self.is_new = True
-
-    @property
-    def step_id(self) -> str:
-        """Return the step's id."""
-        return self.node.step.id
 
     @property
     def is_live(self) -> bool:
