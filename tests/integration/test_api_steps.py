@@ -208,7 +208,7 @@ async def test_a_log_is_read_in_pieces_while_the_step_runs(api: Scene) -> None:
     assert {"chunks": [], "next": 0} == await api.get(path)
     await write(1, "one", "two", "three")
     first = await api.get(f"{path}?limit=2")
-    assert ["one", "two"] == [chunk["text"] for chunk in first["chunks"]]
+    assert [("one", NOW_MS), ("two", NOW_MS)] == [(chunk["text"], chunk["create_time"]) for chunk in first["chunks"]]
     assert first["next"] == first["chunks"][-1]["seq"]
     # Another worker took the attempt over: its text goes on where the first one's ended.
     await write(2, "four")

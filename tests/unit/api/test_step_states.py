@@ -26,7 +26,7 @@ def test_a_step_that_the_engine_ran_itself_passed_every_status() -> None:
     state = public_state("SUCCEEDED", {"CREATED": 10, "SUCCEEDED": 20}, None, None, None)
 
     assert StepStatus.SUCCEEDED is state.status
-    assert dict.fromkeys(PATH, 10) | {"end_time": 20, "modify_time": 20} == state.times
+    assert dict.fromkeys(PATH, 10) | dict.fromkeys(("finish_time", "end_time", "modify_time"), 20) == state.times
 
 
 def test_a_step_whose_condition_was_never_true_passed_no_status_but_the_first() -> None:

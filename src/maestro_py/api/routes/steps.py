@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -14,7 +15,7 @@ from maestro_py.api.views.pages import page_document
 from maestro_py.api.views.runs import iteration_document
 from maestro_py.api.views.steps import step_documents
 from maestro_py.model.statuses import InstanceStatus
-from maestro_py.ports.api_records import AttemptRef, RunRef
+from maestro_py.ports.api_records import AttemptRef, LogChunk, RunRef
 
 
 def step_routes(services: Services) -> APIRouter:
@@ -81,7 +82,7 @@ def step_routes(services: Services) -> APIRouter:
         """Return what an attempt has written to its log beyond `after`, also while it runs (ours)."""
         ref = _attempt(_run(workflow_id, instance_id, run), step_id, attempt)
         chunks = await steps.log(ref, after=after, limit=limit)
-        return Json({"chunks": chunks, "next": chunks[-1].seq if chunks else after})
+        return Json(log_document(chunks, after))
 
     @routes.get("/runs/{run}/steps/{step_id}/iterations")
     async def iterations(
@@ -100,6 +101,12 @@ def step_routes(services: Services) -> APIRouter:
         return Json(page_document(page, iteration_document))
 
     return routes
+
+
+def log_document(chunks: Sequence[LogChunk], after: int) -> dict[str, Any]:
+    """Return a piece of a log, and where the next one begins."""
+    rendered = [{"seq": chunk.seq, "create_time": chunk.create_time_ms, "text": chunk.text} for chunk in chunks]
+    return {"chunks": rendered, "next": chunks[-1].seq if chunks else after}
 
 
 def _run(workflow_id: str, instance_id: str, run: str = "latest") -> RunRef:

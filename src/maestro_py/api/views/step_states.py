@@ -62,6 +62,8 @@ def public_state(
     if reported is not None:
         seen.setdefault(StepStatus.FINISHING, reported)
     public = _status(StepStatus(status), dispatch)
+    if public in _AFTER_FINISHING and public in seen:
+        seen.setdefault(StepStatus.FINISHING, seen[public])
     if dispatch in (Dispatch.READY, Dispatch.QUEUED) and not public.is_terminal:
         # Handed back by a dead worker: what it had begun no longer counts.
         for begun in (StepStatus.STARTING, StepStatus.RUNNING, StepStatus.FINISHING):
