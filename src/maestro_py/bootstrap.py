@@ -35,7 +35,10 @@ from maestro_py.storage.signal_cursors import PostgresSignalStore
 from maestro_py.storage.starts import partition_count
 from maestro_py.storage.worker_store import PostgresWorkerStore
 from maestro_py.transport.faulty import Faults, FaultyTransport
+from maestro_py.transport.kafka import KafkaTransport
+from maestro_py.transport.kafka_cluster import KafkaCluster, TopicKeeper, tls_context
 from maestro_py.transport.postgres import PostgresTransport
+from maestro_py.transport.topics import Topics
 from maestro_py.workers.options import WorkerOptions
 from maestro_py.workers.process import worker_process
 
@@ -90,10 +93,68 @@ async def world(
 
 def transport_for(settings: Settings, name: str) -> Transport:
     """Return the transport that the settings choose; *name* is the process's name at the database."""
-    transport: Transport = PostgresTransport(PostgresNotifications(settings.database_url, name))
+    transport: Transport
+    if settings.transport == "kafka":
+        transport = KafkaTransport(kafka_cluster(settings, name), prefix=settings.kafka_prefix)
+    else:
+        transport = PostgresTransport(PostgresNotifications(settings.database_url, name))
     if settings.transport_faults:
         transport = FaultyTransport(transport, Faults.parse(settings.transport_faults))
     return transport
+
+
+def kafka_cluster(settings: Settings, client_id: str) -> KafkaCluster:
+    """
+    Return where Kafka is and how it knows us; *client_id* is what its logs call us.
+
+    Raises:
+        SettingsInvalid: the settings contradict one another, or a file that they name cannot be used.
+    """
+    if not settings.kafka:
+        raise SettingsInvalid("MAESTRO_KAFKA: is not set, for example kafka-1:9092,kafka-2:9092")
+    username, password = settings.kafka_sasl_username, settings.kafka_sasl_password
+    if settings.kafka_security.startswith("SASL") and (not username or password is None):
+        raise SettingsInvalid(
+            "MAESTRO_KAFKA_SASL_USERNAME, MAESTRO_KAFKA_SASL_PASSWORD:"
+            f" are needed for MAESTRO_KAFKA_SECURITY={settings.kafka_security}"
+        )
+    context = None
+    if settings.kafka_security.endswith("SSL"):
+        key_password = settings.kafka_ssl_key_password
+        try:
+            context = tls_context(
+                settings.kafka_ssl_ca,
+                settings.kafka_ssl_certificate,
+                settings.kafka_ssl_key,
+                key_password.get_secret_value() if key_password else None,
+            )
+        except OSError as exc:  # ssl.SSLError is one, too
+            raise SettingsInvalid(f"MAESTRO_KAFKA_SSL_…: a file cannot be used: {exc}") from exc
+    return KafkaCluster(
+        servers=settings.kafka,
+        client_id=client_id,
+        security_protocol=settings.kafka_security,
+        ssl_context=context,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        sasl_username=username,
+        sasl_password=password.get_secret_value() if password else None,
+        replication=settings.kafka_replication,
+    )
+
+
+async def create_topics(settings: Settings) -> dict[str, int]:
+    """
+    Make the topics of Kafka that every installation has and those of the queues; return how many partitions each has.
+
+    Raises:
+        SettingsInvalid: see `kafka_cluster`.
+        KafkaUnavailable: no broker answers.
+        TopicRefused: the cluster does not make one of them.
+    """
+    _quieten_kafka_client()
+    topics = Topics(settings.kafka_prefix)
+    keeper = TopicKeeper(kafka_cluster(settings, "maestro-topics"))
+    return await keeper.create([*topics.fixed, *map(topics.steps, settings.queues)])
 
 
 # --- the four processes ------------------------------------------------------------------------------------
@@ -268,3 +329,9 @@ def configure_logging() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
+    _quieten_kafka_client()
+
+
+def _quieten_kafka_client() -> None:
+    # It repeats several times a second that a broker is away; we say so once, and when it is back.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
@@ -57,8 +57,10 @@ app = typer.Typer(
     add_completion=False,
 )
 db = typer.Typer(help="The schema of the database.", no_args_is_help=True)
+topics = typer.Typer(help="The topics of Kafka.", no_args_is_help=True)
 dead_letter = typer.Typer(help="Events that the engine could not apply.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(topics, name="topics")
 app.add_typer(dead_letter, name="dead-letter")
 
 Host = Annotated[
@@ -86,6 +88,12 @@ def up(
     data_dir: Annotated[
         Path, typer.Option(envvar="MAESTRO_DATA_DIR", help="Where the embedded PostgreSQL keeps its data.")
     ] = Path("~/.maestro"),
+    transport: Annotated[
+        Literal["postgres", "kafka"],
+        typer.Option(
+            envvar="MAESTRO_TRANSPORT", help="What carries hints; Kafka is started too unless MAESTRO_KAFKA names one."
+        ),
+    ] = "postgres",
     engines: Annotated[int, typer.Option(min=1, help="Engine processes.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     slots: Slots = None,
@@ -103,6 +111,8 @@ def up(
         data_directory=data_dir.expanduser().absolute(),
         migrate=migrate.upgrade,
         database_url=os.environ.get("MAESTRO_DATABASE_URL") or None,
+        transport=transport,
+        kafka=os.environ.get("MAESTRO_KAFKA") or None,
         host=host,
         port=port,
         engines=engines,
@@ -178,6 +188,20 @@ def db_downgrade(
 
     migrate.downgrade(database_url, revision)
     typer.echo(f"the database is at revision {migrate.current(database_url) or 'none'}")
+
+
+@topics.command("create")
+def topics_create(
+    kafka: Annotated[str | None, typer.Option(help="Bootstrap servers, host:port[,host:port].")] = None,
+    queues: Annotated[str | None, typer.Option(help="Comma-separated names of queues that get a topic, too.")] = None,
+    replication: Annotated[int | None, typer.Option(help="Copies of each topic; 0 leaves it to the cluster.")] = None,
+) -> None:
+    """Create the topics that are missing, and give those that have too few partitions more."""
+    settings = _settings(kafka=kafka, queues=queues, kafka_replication=replication)
+    import maestro_py.bootstrap as bootstrap
+
+    for name, partitions in sorted(asyncio.run(bootstrap.create_topics(settings)).items()):
+        typer.echo(f"{name} ({partitions} partition{'' if partitions == 1 else 's'})")
 
 
 @app.command()

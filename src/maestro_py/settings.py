@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from maestro_py.model.errors import MaestroError
@@ -23,6 +23,17 @@ class Settings(BaseSettings):
     database_url: str = ""  #: postgresql://user:password@host:port/database
     transport: Literal["postgres", "kafka"] = "postgres"
     kafka: str = ""  #: Bootstrap servers, host:port[,host:port]
+    #: What the names of topics begin with; installations that share a cluster have each their own.
+    kafka_prefix: str = Field(default="maestro", pattern=r"^[A-Za-z0-9._-]{1,50}$")
+    kafka_replication: int = Field(default=0, ge=0)  #: Copies of each topic that we make; 0: as the cluster likes.
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_ssl_ca: Path | None = None  #: PEM file of whom to trust; otherwise this machine's authorities.
+    kafka_ssl_certificate: Path | None = None  #: PEM file by which we show who we are, with its key below.
+    kafka_ssl_key: Path | None = None  #: PEM file; may be left out when the certificate's file holds the key, too.
+    kafka_ssl_key_password: SecretStr | None = None
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
     #: For tests: makes the transport lose, double and delay hints, as seed=1,drop=0.3,double=0.2,delay_ms=50.
     transport_faults: str = ""
 

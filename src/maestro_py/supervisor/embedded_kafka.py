@@ -101,6 +101,7 @@ class EmbeddedKafka:
         self._directory = directory.expanduser().absolute()
         self._wanted_port = port
         self._port = 0
+        self._is_known = False  #: Whether somebody may have been told the port: then it stays.
         self._protocol = protocol
         self._settings = {**SETTINGS, **(settings or {})}
         self._environ = dict(os.environ if environ is None else environ)
@@ -194,7 +195,7 @@ class EmbeddedKafka:
         status = self._running.poll()
         if status is not None:
             said = last_words(self.log, self._log_offset)
-            if _PORT_TAKEN not in said or self._wanted_port != 0:
+            if _PORT_TAKEN not in said or self._wanted_port != 0 or self._is_known:
                 raise _failed(f"Kafka {described(status)}", said)
             if time.monotonic() > self._launched + _RETRY_SECONDS:
                 self._port = 0  # somebody took the port between our look and the broker's: choose another
@@ -202,6 +203,7 @@ class EmbeddedKafka:
             return False
         # Its socket opens as the last thing of its start.
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1):
+            self._is_known = True
             return True
         if time.monotonic() > self._began + READY_SECONDS:
             raise _failed(f"Kafka is not ready after {READY_SECONDS:.0f} s", last_words(self.log, self._log_offset))
@@ -224,6 +226,7 @@ class EmbeddedKafka:
             self._lock.close()
             self._lock = None
         self._port = 0
+        self._is_known = False
 
     def kill(self) -> None:
         """SIGKILL the broker, as a machine that fails would; `start` brings it back at the same address."""

@@ -1,8 +1,9 @@
 """
 `maestro up`: PostgreSQL and every process of the service on one machine, under one parent.
 
-Started in the order database, schema, everything else; stopped in the order api, signal service, workers (which
-finish or hand back what they run), engines, database.  Whatever dies in between is started again, and said so.
+Started in the order Kafka if it is wanted, database, schema, everything else; stopped in the order api, signal
+service, workers (which finish or hand back what they run), engines, Kafka, database.  Whatever dies in between is
+started again, and said so.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ from typing import Final, TextIO
 from maestro_py.supervisor.children import Child, ChildSpec
 from maestro_py.supervisor.console import Console
 from maestro_py.supervisor.data_directory import lock, make_data_directory
+from maestro_py.supervisor.embedded_kafka import EmbeddedKafka
 from maestro_py.supervisor.embedded_postgres import EmbeddedPostgres
 from maestro_py.supervisor.errors import SupervisorError
 from maestro_py.supervisor.exits import described
+from maestro_py.supervisor.kafka_jars import KAFKA_VERSION
 
 #: How long each kind of process may take to stop in order, in the order in which they are stopped.
 STOP_WITHIN_SECONDS: Final[Mapping[str, float]] = {"api": 5.0, "signal": 5.0, "worker": 30.0, "engine": 10.0}
 
 _POLL_SECONDS: Final = 0.05
+_KAFKA_RETRY_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,10 @@ class UpOptions:
     migrate: Callable[[str], None]
     #: A PostgreSQL that somebody else runs; None starts the embedded one in *data_directory*.
     database_url: str | None = None
+    #: What carries hints: ``postgres`` or ``kafka``.
+    transport: str = "postgres"
+    #: A Kafka that somebody else runs, host:port; None starts the embedded one when the transport is ``kafka``.
+    kafka: str | None = None
     host: str = "127.0.0.1"
     #: 0 chooses a free one.
     port: int = 8080
@@ -81,6 +89,7 @@ class _Up:
         self._say = self._console.say
         self._port = options.port
         self._postgres: EmbeddedPostgres | None = None
+        self._kafka: EmbeddedKafka | None = None
         self._children: list[Child] = []
         #: End by themselves once their child is stopped.
         self._running: list[asyncio.Task[None]] = []
@@ -128,12 +137,47 @@ class _Up:
 
     async def _start_everything(self) -> None:
         self._port = _checked_port(self._options.host, self._options.port)
+        if self._options.transport == "kafka" and self._options.kafka is None:
+            await self._begin_kafka()
         url = self._options.database_url or await self._start_postgres()
         if not self._stop.is_set():
             await asyncio.to_thread(self._options.migrate, url)
+        if self._kafka is not None and not self._stop.is_set():
+            await self._finish_kafka(self._kafka)
         if not self._stop.is_set():
             self._start_children(url)
             self._keeping.append(self._task(self._announce()))
+
+    async def _begin_kafka(self) -> None:
+        """Start Kafka, which then gets ready while PostgreSQL is made."""
+        self._kafka = EmbeddedKafka(
+            self._options.data_directory / "kafka", environ=self._options.environ, say=self._say
+        )
+        await asyncio.to_thread(self._kafka.prepare)
+        if not self._stop.is_set():
+            self._kafka.begin_start()
+
+    async def _finish_kafka(self, server: EmbeddedKafka) -> None:
+        await self._kafka_ready(server)
+        self._say(f"Kafka {KAFKA_VERSION} serves on {server.servers}, for MAESTRO_KAFKA names no other")
+        self._keeping.append(self._task(self._keep_kafka(server)))
+
+    async def _keep_kafka(self, server: EmbeddedKafka) -> None:
+        """Start Kafka again whenever it ends.  It is nobody's end if that fails: hints are lost, nothing else."""
+        while True:
+            self._say(f"Kafka {described(await server.ended())}; it is started again")
+            try:
+                server.begin_start()
+                await self._kafka_ready(server)
+            except SupervisorError as error:
+                self._say(f"{error}; everything goes on without it, and it is tried again")
+                await asyncio.sleep(_KAFKA_RETRY_SECONDS)
+            else:
+                self._say("Kafka serves again")
+
+    async def _kafka_ready(self, server: EmbeddedKafka) -> None:
+        while not server.is_ready():  # noqa: ASYNC110 - only trying to connect tells, and nobody notifies of it
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _start_postgres(self) -> str:
         server = EmbeddedPostgres(self._options.data_directory, say=self._say)
@@ -183,7 +227,8 @@ class _Up:
                     **self._options.environ,
                     "PYTHONUNBUFFERED": "1",
                     "MAESTRO_DATABASE_URL": url,
-                    "MAESTRO_TRANSPORT": "postgres",
+                    "MAESTRO_TRANSPORT": self._options.transport,
+                    "MAESTRO_KAFKA": self._options.kafka or (self._kafka.servers if self._kafka is not None else ""),
                     **told,
                 },
                 stop_within_seconds=STOP_WITHIN_SECONDS[kind],
@@ -208,12 +253,15 @@ class _Up:
         for task in self._keeping:
             task.cancel()
         if self._children:
-            self._say("stopping: api, signal service, workers, engines, PostgreSQL (Ctrl-C again hurries)")
+            self._say("stopping: api, signal service, workers, engines, servers (Ctrl-C again hurries)")
         for kind in STOP_WITHIN_SECONDS:
             await asyncio.gather(
                 *(child.stop() for child in self._children if child.spec.name.partition("-")[0] == kind)
             )
         await asyncio.gather(*self._running, *self._keeping, return_exceptions=True)
+        if self._kafka is not None:
+            # It holds nothing that would be worth the time of an orderly end.
+            await asyncio.to_thread(self._kafka.stop, 0.0)
         if self._postgres is not None:
             await asyncio.to_thread(self._postgres.stop, 1.0 if self._hurried else 30.0)
         if self._children or self._postgres is not None:

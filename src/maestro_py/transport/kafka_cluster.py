@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -88,6 +89,28 @@ class KafkaCluster:
         }
 
 
+def tls_context(
+    authorities: Path | None, certificate: Path | None, key: Path | None, key_password: str | None
+) -> ssl.SSLContext:
+    """
+    Return how to speak TLS with the brokers, whose names are checked.
+
+    Args:
+        authorities: PEM file of whom to trust; None trusts whom this machine trusts.
+        certificate: PEM file by which we show who we are, if they ask.
+        key: PEM file of its private key; None when it is in the same file.
+        key_password: Opens the key.
+
+    Raises:
+        OSError: a file cannot be read or is not what it should be.
+    """
+    context = ssl.create_default_context(cafile=authorities)
+    if certificate is not None:
+        # Without a password an encrypted key would have OpenSSL ask for it on the terminal.
+        context.load_cert_chain(certificate, key, key_password or "")
+    return context
+
+
 class TopicKeeper:
     """
     Finds topics, and makes those that are missing, each at most once a minute.
@@ -158,7 +181,10 @@ class TopicKeeper:
         with kafka_errors():
             admin = AIOKafkaAdminClient(**self._cluster.arguments())
             try:
-                await admin.start()
+                try:
+                    await admin.start()
+                except KafkaError as exc:
+                    raise KafkaUnavailable(f"no broker answers at {self._cluster.servers} ({exc})") from exc
                 yield admin
             finally:
                 await admin.close()
@@ -184,12 +210,10 @@ class _Made(NamedTuple):
 async def _make(admin: AIOKafkaAdminClient, topics: Collection[Topic], replication: int) -> _Made:
     """Make *topics*, and give those that have too few partitions more."""
     wanted = {topic.name: topic.partitions for topic in topics}
+    # The empty assignment has the library accept -1, which leaves the number of copies to the cluster.
+    copies: tuple[int, dict[int, list[int]] | None] = (replication, None) if replication else (-1, {})
     response = await admin.create_topics(
-        [
-            # The empty assignment has the library accept -1, which leaves the number of copies to the cluster.
-            NewTopic(name, partitions, replication or -1, {}, topic_configs=_TOPIC_CONFIG)
-            for name, partitions in wanted.items()
-        ]
+        [NewTopic(name, partitions, *copies, _TOPIC_CONFIG) for name, partitions in wanted.items()]
     )
     expected, refused, existing = {}, {}, []
     for name, code, reason in response.topic_errors:
