@@ -1,0 +1,129 @@
+"""Promise 5: any process may be SIGKILLed at any moment, PostgreSQL included, and every instance ends right."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from maestro_py.supervisor.embedded_postgres import EmbeddedPostgres
+from maestro_py.testing.waiting import wait_until
+from tests.system import System, running_system
+from tests.system_evidence import (
+    Sink,
+    assert_each_result_was_applied_once,
+    assert_effects_doubled_only_by_interruption,
+)
+
+ITERATIONS = 60
+#: Within this time of a kill everything goes on, in seconds.
+FAILOVER = 15
+SIGNALS = 12
+
+
+def workflows(sink: Sink) -> list[dict[str, object]]:
+    """A foreach whose iterations take a moment, and a workflow that signals start."""
+    step = {"id": "write", "type": "shell", "command": sink.command(0.3)}
+    return [
+        {
+            "workflow_id": "loop",
+            "steps": [{"id": "each", "items": list(range(ITERATIONS)), "concurrency": 4, "steps": [step]}],
+        },
+        {
+            "workflow_id": "triggered",
+            "run_strategy": "PARALLEL",
+            "trigger": {"type": "signal", "signal_name": "ready"},
+            "steps": [step],
+        },
+    ]
+
+
+def succeeded(system: System) -> int:
+    """Return how many steps have succeeded so far."""
+    return int(system.query("SELECT count(*) FROM step_attempt WHERE status = 'SUCCEEDED'")[0][0])
+
+
+def wait_goes_on(system: System, since: float) -> None:
+    """Nothing is held by the dead any more within 15 s of *since* (monotonic s), and more steps succeed."""
+    before = succeeded(system)
+    held_by_the_dead = """
+        SELECT (SELECT count(*) FROM engine_partition e WHERE owner IS NULL OR NOT EXISTS (
+                    SELECT FROM process p WHERE p.id = e.owner AND p.beat_at + p.lease_ms * interval '1 ms' > now()))
+             + (SELECT count(*) FROM step_attempt a WHERE dispatch = 'CLAIMED' AND NOT EXISTS (
+                    SELECT FROM process p WHERE p.id = a.worker AND p.beat_at + p.lease_ms * interval '1 ms' > now()))
+    """
+
+    def goes_on() -> bool:
+        return system.query(held_by_the_dead) == [(0,)] and (
+            succeeded(system) > before or system.status("loop") == "SUCCEEDED"
+        )
+
+    wait_until(goes_on, since + FAILOVER - time.monotonic(), seen=system.logs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_instance_succeeds_whatever_is_killed_and_whenever(
+    private_postgres: EmbeddedPostgres, tmp_path: Path, seed: int
+) -> None:
+    """
+    Promises 1, 3 and 5: an engine, a worker, the signal service and PostgreSQL are killed at seeded moments.
+
+    Within 15 s of each kill everything goes on, each step has exactly one applied result, and more than one effect
+    only where an attempt was interrupted.
+    """
+    chance = random.Random(seed)
+    sink = Sink(tmp_path / "sink")
+    with running_system(private_postgres.url, slots=3) as system:
+        system.start_all(engines=2, workers=2, signals=1)
+        for workflow in workflows(sink):
+            system.push(workflow)
+        system.start_run("loop")
+
+        def kill(kind: str) -> None:
+            system.processes[kind][0].kill()
+            system.start(kind)
+
+        def kill_postgres() -> None:
+            private_postgres.kill()
+            private_postgres.start()
+
+        kills: list[Callable[[], None]] = [
+            lambda: kill("engine"),
+            lambda: kill("worker"),
+            lambda: kill("signal"),
+            kill_postgres,
+        ]
+        chance.shuffle(kills)
+        announced = 0
+        for victim, kill_victim in enumerate(kills):
+            while announced < SIGNALS * (victim + 1) // len(kills):
+                system.announce("ready")
+                announced += 1
+            # Somewhere in the next dozen of steps, at any moment of one.
+            moment = succeeded(system) + chance.randrange(1, 6)
+            wait_until(lambda at=moment: succeeded(system) >= at, 30, seen=system.logs)  # type: ignore[misc]
+            pause_until = time.monotonic() + chance.random() * 0.3
+            wait_until(lambda until=pause_until: time.monotonic() >= until)  # type: ignore[misc]
+            assert "IN_PROGRESS" == system.status("loop")
+            killed_at = time.monotonic()
+            kill_victim()
+            wait_goes_on(system, killed_at)
+
+        assert "SUCCEEDED" == system.wait_ended("loop", within_seconds=40)
+        wait_until(
+            lambda: (
+                system.query(
+                    "SELECT count(*) FROM workflow_instance WHERE workflow_id = 'triggered' AND status = 'SUCCEEDED'"
+                )
+                == [(SIGNALS,)]
+            ),
+            20,
+            seen=system.logs,
+        )
+        assert SIGNALS == system.query("SELECT count(*) FROM workflow_instance WHERE workflow_id = 'triggered'")[0][0]
+        assert_each_result_was_applied_once(system)
+        assert_effects_doubled_only_by_interruption(system, sink)
