@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from maestro_py.storage.signals import announce
+from maestro_py.testing.waiting import wait_until_async
 from tests.api_scene import NOW_MS, WORKFLOWS, Scene, api_scene
 
 SIGNAL = {"type": "signal", "signal_name": "ready"}
@@ -258,6 +261,18 @@ async def test_an_unchanged_trigger_keeps_its_cursor_a_new_one_sees_no_history(a
     assert [("other", 4), ("ready", 1)] == await api.rows("SELECT name, next_seq FROM signal_trigger ORDER BY name")
     await api.push()
     assert [] == await api.rows("SELECT 1 FROM signal_trigger")
+
+
+async def test_a_new_trigger_waits_for_an_announcement_that_is_under_way(api: Scene) -> None:
+    """Its cursor stands before or after each signal, never beside one that it would miss (DESIGN section 3)."""
+    async with api.database.transaction() as conn:
+        await announce(conn, "ready", {}, "1", NOW_MS, {}, NOW_MS)
+        pushing = asyncio.create_task(api.push(trigger=SIGNAL))
+        await wait_until_async(lambda: api.rows("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        assert not pushing.done()
+    await pushing
+
+    assert [(2,)] == await api.rows("SELECT next_seq FROM signal_trigger")
 
 
 async def test_first_only_is_refused_while_several_runs_are_unfinished(api: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -166,6 +167,20 @@ async def test_instances_are_listed_by_keyset_newest_first(api: Scene) -> None:
     assert [4, 3] == ids(await api.get(f"{path}?last=2&cursor=2"))
     assert [1] == [e["workflow_run_id"] for e in (await api.get(f"{path}/3/runs?first=10"))["elements"]]
     assert 0 == (await api.get(f"{path}?first=2&cursor=1"))["page_info"]["start_index"]
+
+
+async def test_parameters_that_are_large_are_shown_with_their_run_and_left_out_of_lists(api: Scene) -> None:
+    """A page may hold 200 runs, whose parameters may be 64 MB each."""
+    await api.push(params={"xs": [1]})
+    chance = random.Random(0)
+    large = [chance.randrange(10**15) for _ in range(20_000)]
+    await api.start(run_params={"xs": large})
+
+    run = await api.get(f"{WORKFLOWS}/wf/instances/1")
+    assert large == run["params"]["xs"]["evaluated_result"]
+    [listed] = (await api.get(f"{WORKFLOWS}/wf/instances?first=1"))["elements"]
+    assert ("CREATED", 1) == (listed["status"], listed["workflow_instance_id"])
+    assert not listed.keys() & {"params", "run_params"}
 
 
 async def test_an_instance_with_several_runs_is_listed_once_by_its_latest(api: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -236,3 +237,49 @@ async def test_iterations_of_a_foreach_take_no_slot_of_any_workflow(starts: Star
     await starts.start(await starts.request())
 
     assert [1, 2] == await starts.admitted()
+
+
+async def test_however_starts_and_ends_interleave_the_limit_holds_and_no_slot_stays_free(
+    starts: Starts, database_url: str
+) -> None:
+    """Six tasks over two pools start runs, end runs and dequeue; a look between any two commits finds at most 3."""
+    await starts.api.push(run_strategy={"rule": "PARALLEL", "workflow_concurrency": 3})
+    template = await starts.request()
+    wanted = 60
+    begun: set[int] = set()
+    most = 0
+
+    async def start_some(database: Database, count: int) -> None:
+        for _ in range(count):
+            request = msgspec.structs.replace(template, run_uid=new_uid(), request_id=request_id())
+            await start_runs_durably(database, [request], now_ms=NOW_MS)
+
+    async def end_some(database: Database) -> None:
+        nonlocal most
+        while len(begun) < wanted:
+            running = [
+                instance_id
+                for (instance_id,) in await starts.api.rows(
+                    "SELECT instance_id FROM workflow_instance WHERE execution_id IS NOT NULL AND end_time_ms IS NULL"
+                )
+            ]
+            most = max(most, len(running))
+            begun.update(running)
+            for instance_id in running[:2]:
+                await starts.api.end_run(instance_id=instance_id)
+                async with database.transaction() as conn:
+                    await dequeue(conn, ["wf"], now_ms=NOW_MS)
+
+    async with Database(database_url, "maestro:other", hot=True) as other, asyncio.timeout(60):
+        pools = (starts.hot, other)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(4):
+                tasks.create_task(start_some(pools[number % 2], wanted // 4))
+            for pool in pools:
+                tasks.create_task(end_some(pool))
+
+    assert most <= 3
+    assert set(range(1, wanted + 1)) == begun
+    # Each was begun once: one event for each run.
+    told = await starts.told()
+    assert wanted == len(told) == len(set(told))

@@ -13,6 +13,12 @@ from maestro_py.storage.paging import ends_of, page_clause, page_parameters
 from maestro_py.storage.retries import Connection, snapshot
 
 _COLUMNS: Final = ", ".join(f"i.{name}" for name in RunRecord.__struct_fields__)
+_HEAVY: Final = ("params", "run_config")
+#: Of a list: a page of 200 runs whose parameters may be 64 MB each would be more than a process holds.
+_LISTED_COLUMNS: Final = ", ".join(
+    f"CASE WHEN pg_column_size(i.{name}) <= 16384 THEN i.{name} END" if name in _HEAVY else f"i.{name}"
+    for name in RunRecord.__struct_fields__
+)
 
 #: Returns one run of an instance.
 _RUN: Final = f"""
@@ -27,7 +33,7 @@ ORDER BY i.run_id DESC LIMIT 1
 
 #: Returns one page of instances, newest first, each by its latest run.
 _INSTANCES: Final = f"""
-SELECT {_COLUMNS} FROM (
+SELECT {_LISTED_COLUMNS} FROM (
     SELECT DISTINCT ON (instance_id) * FROM workflow_instance
     WHERE workflow_id = %(workflow_id)s AND {{page}}) AS i
 ORDER BY i.instance_id DESC
@@ -38,7 +44,7 @@ _INSTANCE_ENDS: Final = "SELECT min(instance_id), max(instance_id) FROM workflow
 
 #: Returns one page of the runs of an instance, newest first.
 _RUNS: Final = f"""
-SELECT {_COLUMNS} FROM (
+SELECT {_LISTED_COLUMNS} FROM (
     SELECT * FROM workflow_instance
     WHERE workflow_id = %(workflow_id)s AND instance_id = %(instance_id)s AND {{page}}) AS i
 ORDER BY i.run_id DESC
@@ -117,6 +123,8 @@ class InstanceReader:
         """
         Return a page of the instances, newest first, each by its latest run; ids are instance ids.
 
+        Parameters of more than 16 KB (compressed) are left out.
+
         Raises:
             NotFound: there is no such workflow, and no iterations run under that id.
         """
@@ -133,6 +141,8 @@ class InstanceReader:
     async def runs(self, workflow_id: str, instance_id: int, page: PageRequest) -> Page[RunRecord]:
         """
         Return a page of the runs of an instance, newest first; ids are run ids.
+
+        Parameters of more than 16 KB (compressed) are left out.
 
         Raises:
             NotFound: there is no such instance.
