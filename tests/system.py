@@ -83,12 +83,10 @@ class OsProcess:
         """Wait for it to end by itself."""
         return self._process.wait(within_seconds)
 
-    def dispose(self) -> None:
-        """End it whatever state it is in, with everything in its session's process group."""
+    def begin_dispose(self) -> None:
+        """Have it end whatever state it is in; its children notice."""
         if self.is_running:
-            self.resume()
             self._process.kill()
-            self._process.wait(10)
 
 
 class System:
@@ -175,9 +173,11 @@ class System:
     def dispose(self) -> None:
         """End everything."""
         self._http.close()
-        for processes in self.processes.values():
-            for process in processes:
-                process.dispose()
+        everything = [process for processes in self.processes.values() for process in processes]
+        for process in everything:
+            process.begin_dispose()
+        for process in everything:
+            process.wait(10)
 
     # --- the database --------------------------------------------------------------------------------------
 

@@ -14,6 +14,12 @@ FROM step_attempt a JOIN workflow_instance i USING (partition, run_uid)
 WHERE a.dispatch = 'LOST' OR a.status = 'PLATFORM_FAILED' OR a.token > 1
 """
 
+#: Steps that can have an effect outside.
+_SHELL_STEPS = """
+SELECT DISTINCT workflow_id || '/' || instance_id || '/' || run_id || '/' || a.step_id
+FROM step_attempt a JOIN workflow_instance i USING (partition, run_uid) WHERE a.step_type = 'shell'
+"""
+
 #: Steps that workers run, and how many of their attempts were reported and succeeded.
 _APPLIED = """
 SELECT run_uid, step_id, count(*) FILTER (WHERE dispatch = 'REPORTED' AND status = 'SUCCEEDED')
@@ -70,13 +76,7 @@ def assert_effects_doubled_only_by_interruption(system: System, sink: Sink) -> N
     of_steps: Counter[str] = Counter()
     for attempt, count in sink.effects().items():
         of_steps[attempt.rpartition("/")[0]] += count
-    every_step = {
-        row[0]
-        for row in system.query(
-            "SELECT workflow_id || '/' || instance_id || '/' || run_id || '/' || a.step_id"
-            " FROM step_attempt a JOIN workflow_instance i USING (partition, run_uid) WHERE a.dispatch IS NOT NULL"
-        )
-    }
+    every_step = {row[0] for row in system.query(_SHELL_STEPS)}
     assert every_step == set(of_steps)
     assert set() == {step for step, count in of_steps.items() if count > 1} - interrupted
 
