@@ -18,6 +18,8 @@ import msgspec
 _TOKEN: Final = re.compile(r"\$(?:(\$)|\{([_a-zA-Z][-_./a-zA-Z0-9]*)\}|([a-zA-Z][_a-zA-Z0-9]*))")
 _LONE: Final = re.compile(r"\$\{([_a-zA-Z][-_./a-zA-Z0-9]*)\}")
 _BRACED: Final = re.compile(r"(?<!\$)\$\{([^}$]*+)\}")
+#: In the text of a program: an escape, two dollars that are text, or one that begins no reference.
+_PROGRAM_DOLLAR: Final = re.compile(r"\$\$(?=[_a-zA-Z{])|(\$\$)|\$(?!\{[_a-zA-Z][-_./a-zA-Z0-9]*\})")
 _OUTPUT: Final = ".output."
 _SEPARATOR: Final = "__"
 _LONGEST_NAME: Final = 1_024  #: Characters; what is longer names no step and leads into no value.
@@ -80,6 +82,16 @@ def mentions_in(value: Any, at: Location = ()) -> Iterator[tuple[Location, Menti
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             yield from mentions_in(inner, (*at, index))
+
+
+def escape_program(text: str) -> str:
+    """
+    Return the literal for the text of a program, in which ``$name`` is its own and only ``${name}`` a reference.
+
+    ``$$`` before a name or a brace is an escaped ``$``, as in any literal; elsewhere both are text (a shell's own
+    process id).
+    """
+    return _PROGRAM_DOLLAR.sub(lambda found: "$$$$" if found.group(1) else "$$", text) if "$" in text else text
 
 
 def malformed_reference(text: str) -> str | None:

@@ -88,7 +88,7 @@ def test_a_definition_without_a_type_is_not_mistaken_for_a_value() -> None:
             {"function": ("STRING", "m:f"), "args": ("JSON", [1, "${n}"]), "kwargs": ("STRING_MAP", {"a": "b"})},
         ),
         (
-            {"type": "shell", "command": "echo $$HOME", "env": {"N": 1, "D": True, "X": "${n}"}},
+            {"type": "shell", "command": "echo $HOME", "env": {"N": 1, "D": True, "X": "${n}"}},
             "shell",
             {"command": ("STRING", "echo $$HOME"), "env": ("STRING_MAP", {"N": "1", "D": "true", "X": "${n}"})},
         ),

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from maestro_py.model.forms.simple import is_foreach
-from maestro_py.model.templates import Location, Mention, malformed_reference, mentions_in
+from maestro_py.model.forms.step_words import is_program, spelled_type
+from maestro_py.model.templates import Location, Mention, escape_program, lone_mention, malformed_reference, mentions_in
 
 Mentions = list[tuple[Location, Mention]]
 
@@ -44,7 +45,9 @@ class Node:
     params: frozenset[str] = frozenset()  #: Names of its parameters.
     loop: frozenset[str] = frozenset()  #: Names of its loop parameters.
     spread: bool = False  #: Whether other names may be loop values, too.
+    is_open: bool = False  #: Whether those names are known only in a run.
     mentions: Mentions = field(default_factory=list)
+    program_mentions: Mentions = field(default_factory=list)  #: In the text of a program, each once.
     workflow_mentions: Mentions = field(default_factory=list)  #: Where only workflow parameters are visible.
     predecessors: tuple[Location, tuple[str, ...]] | None = None  #: As declared.
 
@@ -134,15 +137,19 @@ def _simple_level(steps: Any, at: Location) -> Level:
 
 def _add_simple(level: Level, name: str, step: dict[str, Any], at: Location) -> None:
     literals = {key: value for key, value in step.items() if key not in _SIMPLE_PLAIN and key not in _WORKFLOW_ONLY}
+    kind = spelled_type(step["type"]) if isinstance(step.get("type"), str) else ""
+    programs = {key: literals.pop(key) for key in list(literals) if is_program(kind, key)}
     level.nodes.append(
         Node(
             id=name,
             at=at,
             level=_simple_level(step["steps"], (*at, "steps")) if "steps" in step else None,
             params=frozenset(_object(step.get("params"))),
-            loop=frozenset({"item"}) if is_foreach(step) else frozenset(),
+            loop=frozenset({"item", *_keys_of_items(step.get("items"))}) if is_foreach(step) else frozenset(),
             spread=is_foreach(step),
+            is_open=is_foreach(step) and _is_open(step.get("items")),
             mentions=[*mentions_in(literals, at), *_params_mentions(_object(step.get("params")), (*at, "params"))],
+            program_mentions=[found for key, text in programs.items() for found in _in_program(text, (*at, key))],
             workflow_mentions=_workflow_mentions(step, at),
         )
     )
@@ -150,6 +157,22 @@ def _add_simple(level: Level, name: str, step: dict[str, Any], at: Location) -> 
         if isinstance(source, str):
             edge_at = (*at, "dependencies", index)
             level.edges.append(Edge(source=source, target=name, named=source, at=edge_at))
+
+
+def _in_program(text: Any, at: Location) -> Iterator[tuple[Location, Mention]]:
+    found = mentions_in(escape_program(text) if isinstance(text, str) else text, at)
+    return iter(dict.fromkeys(found))
+
+
+def _keys_of_items(items: Any) -> Iterator[str]:
+    """Yield the names under which the iterations see the values of objects among *items*."""
+    for item in _list(items):
+        yield from _object(item)
+
+
+def _is_open(items: Any) -> bool:
+    """Say whether *items*, or one of them, is known only in a run."""
+    return not isinstance(items, list) or any(lone_mention(item) is not None for item in items)
 
 
 def _params_mentions(params: Mapping[str, Any], at: Location) -> Mentions:

@@ -24,6 +24,11 @@ class Problems:
         if len(self._found) < MAX_ERRORS:
             self._found.setdefault((at, message))
 
+    @property
+    def is_full(self) -> bool:
+        """Say whether nothing more is noted: looking for more is a waste."""
+        return len(self._found) >= MAX_ERRORS
+
     def __bool__(self) -> bool:
         return bool(self._found)
 

@@ -23,19 +23,25 @@ def check_references(outline: Outline, problems: Problems) -> None:
     _check_workflow_params(outline, problems)
     steps = {node.id: node for node in _all_nodes(outline.level)}
     known = SYSTEM_PARAMS | outline.params.keys()
-    stack = [_View(outline.level, (), known)]
+    stack = [_View(outline.level, (), known, is_open=False)]
     while stack:
         view = stack.pop()
         upstream = _Upstream(view.level)
         for node in view.level.nodes:
             reachable = (*view.upstream, (upstream, node.id))
             names = view.names | node.params
+            sight = _Sight(node, reachable, names, steps)
             for at, mention in node.mentions:
-                _check_mention(at, mention, _Sight(node, reachable, names, steps), problems)
+                _check_mention(at, mention, sight, problems)
+            for at, mention in node.program_mentions:
+                _check_mention(at, mention, sight, problems)
+                if not view.is_open and not problems.is_full:
+                    _check_program(at, mention, sight, problems)
             for at, mention in node.workflow_mentions:
                 _refuse_outputs(at, mention, names, problems)
             if node.level is not None:
-                stack.append(_View(node.level, reachable, names | node.loop | _LOOP_PARAMS))
+                inner = names | node.loop | _LOOP_PARAMS
+                stack.append(_View(node.level, reachable, inner, is_open=view.is_open or node.is_open))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class _View:
     level: Level
     upstream: tuple[tuple[_Upstream, str], ...]
     names: frozenset[str]
+    is_open: bool  #: Whether a foreach around it may add names that are known only in a run.
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,20 @@ def _check_plain(at: Location, mention: Mention, sight: _Sight, problems: Proble
             meant = ".".join(part for part in way if part not in ("", "output")) or "name"
             problems.add(at, f"'{mention.text}' is no parameter; write ${{{name}.output.{meant}}}")
             return
+
+
+def _check_program(at: Location, mention: Mention, sight: _Sight, problems: Problems) -> None:
+    """
+    Refuse ``${NAME}`` in a program that names nothing known.
+
+    Elsewhere such a name may be given at the start; here it is likelier to be a variable of the program.
+    """
+    if len(mention.alternatives) > 1 or _is_param(mention.alternatives[0], sight.names):
+        return
+    if any(way and name in sight.steps for name, way in mention.alternatives[0].readings()):
+        return  # said already: it was meant as an output
+    own = f"write $${{{mention.text}}} for a variable of the program itself"
+    problems.add(at, f"'{mention.text}' names no parameter{suggestion(mention.text, sight.names)}; {own}")
 
 
 def _why_unseen(outputs: list[Reference], sight: _Sight) -> str:

@@ -18,7 +18,7 @@ from maestro_py.model.forms.fields import refuse, text
 from maestro_py.model.forms.param_documents import typed_definition
 from maestro_py.model.forms.problems import Problems
 from maestro_py.model.literals import infer_type, text_of
-from maestro_py.model.templates import Location, lone_mention
+from maestro_py.model.templates import Location, escape_program, lone_mention
 
 #: The JSON names of the specification's types (2.5).
 _NATIVE_NAMES: Final = ("NoOp", "Sleep", "Titus", "Notebook", "Kubernetes", "Http")
@@ -96,6 +96,8 @@ _WORDS: Final[Mapping[str, Words]] = {
         "env": _TEXT_MAP,
     },
 }
+#: Words that hold the text of a program, to which ``$name`` is its own variable.
+_PROGRAMS: Final = frozenset({("shell", "command"), ("shell", "script"), ("python", "source")})
 #: Words that the type of a leaf step may not be.
 _NOT_LEAF: Final = frozenset({"join", "foreach"})
 _LATER: Final = frozenset({"while", "subworkflow", "template"})
@@ -131,6 +133,11 @@ def words_of(step_type: str) -> Words:
     return _WORDS.get(step_type, _OTHER)
 
 
+def is_program(step_type: str, word: str) -> bool:
+    """Say whether *word* of a type, as `spelled_type` spells it, holds the text of a program."""
+    return (step_type, word) in _PROGRAMS
+
+
 def type_params(
     step_type: str, given: Mapping[str, Any], at: Location, problems: Problems
 ) -> dict[str, ParamDefinition]:
@@ -146,6 +153,8 @@ def type_params(
     words = words_of(step_type)
     members = {}
     for word, value in given.items():
+        if is_program(step_type, word) and isinstance(value, str):
+            value = escape_program(value)
         definition = _word(word, words[word], value, (*at, word), problems)
         if definition is not None:
             members[word] = definition
