@@ -116,7 +116,7 @@ class DispatchedCount(NamedTuple):
 
     queue: str
     backend_keys: tuple[str, ...]
-    count: int
+    attempts: int
 
 
 @dataclass(slots=True)
