@@ -11,7 +11,6 @@ import psycopg
 from psycopg.rows import dict_row
 
 from maestro_py.model.events import AttemptReported, decode_event
-from maestro_py.model.ids import new_uid
 
 _QUEUE = """
 INSERT INTO step_attempt (partition, run_uid, step_id, attempt, step_seq, step_uuid, status, times, step_type,
@@ -126,7 +125,3 @@ class AttemptRows:
         """Return the published events, in their order."""
         with psycopg.connect(self.url, autocommit=True) as conn:
             return [event for (event,) in conn.execute("SELECT event FROM event_log ORDER BY id")]
-
-    def add_worker(self) -> UUID:
-        """Return the id of a worker that does not exist."""
-        return new_uid()

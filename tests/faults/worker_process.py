@@ -13,6 +13,8 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
 from maestro_py.clock import SystemClock
 from maestro_py.model.statuses import ProcessKind
 from maestro_py.ports.worker_store import Claimed, ClaimRequest
@@ -74,4 +76,5 @@ async def serve(url: str, lease_ms: int, jobs: Path, fault: str) -> None:
 
 if __name__ == "__main__":
     url, lease_ms, jobs, fault = sys.argv[1:5]
-    asyncio.run(serve(url, int(lease_ms), Path(jobs), fault))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop of production
+        runner.run(serve(url, int(lease_ms), Path(jobs), fault))

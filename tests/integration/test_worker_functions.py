@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -228,13 +227,3 @@ async def test_calls_that_wait_for_a_process_go_back_when_the_worker_drains(
         (tmp_path / "go").touch()
 
     assert {"QUEUED": 2, "REPORTED": 1} == rows.dispatches()
-
-
-async def test_warm_calls_are_quick(rows: AttemptRows, code: Path) -> None:
-    """Not a benchmark: two hundred calls do not take the time of two hundred interpreters."""
-    rows.queue("python", {"function": "mine:pid"}, count=200)
-    began = time.monotonic()
-    async with running_worker(rows.url, code=code, slots=64):
-        await wait_until_async(lambda: len(rows.reports()) == 200)
-
-    assert time.monotonic() - began < 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -122,3 +123,14 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
 def test_without_a_file_nothing_is_mapped() -> None:
     """The configuration is optional."""
     assert NO_CONFIG == read_config(None)
+
+
+def test_the_example_in_the_documentation_is_valid() -> None:
+    """Whoever copies it gets what the text says."""
+    text = (Path(__file__).parents[3] / "docs" / "workers.md").read_text()
+    (example,) = [block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[[backend]]" in block]
+    config = parsed(example)
+
+    assert ["spark:image=netflix/etl:v2.3", "spark:step=compute_features", "kubernetes"] == [
+        backend.backend_key for backend in config.backend
+    ]
