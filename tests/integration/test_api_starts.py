@@ -213,7 +213,7 @@ async def test_first_only_stores_every_other_run_as_stopped(api: Scene) -> None:
     ]
     stopped = await api.get(f"{WORKFLOWS}/wf/instances/2/runs/1?enriched=false")
     assert ("STOPPED", NOW_MS) == (stopped["status"], stopped["end_time"])
-    assert "FIRST_ONLY" in stopped["timeline"][0]["message"]
+    assert "stopped by the run strategy FIRST_ONLY: wf:1:1 is not finished" == stopped["timeline"][0]["message"]
     await api.end_run()
     assert "CREATED" == (await api.start())["status"]
 

@@ -19,7 +19,10 @@ SELECT w.id,
          WHERE i.workflow_id = w.id AND i.end_time_ms IS NULL AND i.execution_id IS NOT NULL AND i.scope = ''
          LIMIT 1000) AS held),
        EXISTS (SELECT 1 FROM workflow_instance i
-         WHERE i.workflow_id = w.id AND i.end_time_ms IS NULL AND i.execution_id IS NULL AND i.scope = '')
+         WHERE i.workflow_id = w.id AND i.end_time_ms IS NULL AND i.execution_id IS NULL AND i.scope = ''),
+       (SELECT i.workflow_id || ':' || i.instance_id || ':' || i.run_id FROM workflow_instance i
+         WHERE i.workflow_id = w.id AND i.end_time_ms IS NULL AND i.execution_id IS NOT NULL AND i.scope = ''
+         LIMIT 1)
 FROM unnest(%s::text[]) AS w(id)
 """
 

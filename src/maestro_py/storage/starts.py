@@ -8,7 +8,7 @@ of its own, on a connection of a ``hot`` `Database`; it hints the partitions of 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -48,6 +48,7 @@ class _WorkflowRow(msgspec.Struct):
     signal_trigger_disabled: bool
     time_trigger_disabled: bool
     standing: Standing = Standing()
+    running: str | None = None  #: One of those that run, as ``workflow:instance:run``.
     partitions: tuple[int, ...] = ()  #: Of the queued runs that were admitted on the way.
 
     def refusal(self, request: StartRequest) -> StartOutcome | None:
@@ -144,9 +145,10 @@ async def _read(
         standing = await conn.execute(sql.STANDING, (ids,), prepare=True)
         known = await conn.execute(sql.KNOWN, (*asked, now_ms - REQUEST_MEMORY_MS), prepare=True) if requests else None
         rows = {row[0]: _workflow_row(row) for row in await locked.fetchall()}
-        for id_, running, queued in await standing.fetchall():
+        for id_, count, queued, running in await standing.fetchall():
             if id_ in rows:
-                rows[id_].standing = Standing(running=running, queued=queued)
+                rows[id_].standing = Standing(running=count, queued=queued)
+                rows[id_].running = running
         pairs = await known.fetchall() if known is not None else []
     return rows, {(workflow_id, request_id): run_uid for workflow_id, request_id, run_uid in pairs}
 
@@ -200,40 +202,52 @@ class _Batch:
         row = self._rows.get(request.workflow_id)
         if row is None:
             return _result(request, StartOutcome.NOT_FOUND)
-        earlier = self._known.get((request.workflow_id, request.request_id))
-        if earlier is not None:
+        key = request.workflow_id, request.request_id
+        admission = admit(row.strategy, msgspec.structs.replace(row.standing, known_request=key in self._known))
+        if admission is Admission.DUPLICATED:
+            earlier = self._known[key]
             # Its own run_uid says that an earlier try of this very request committed.
             outcome = StartOutcome.CREATED if earlier == request.run_uid else StartOutcome.DUPLICATED
             return msgspec.structs.replace(_result(request, outcome), run_uid=earlier)
         refusal = row.refusal(request)
         if refusal is not None:
             return _result(request, refusal)
-        self._known[request.workflow_id, request.request_id] = request.run_uid
-        return self._store(row, request)
+        self._known[key] = request.run_uid
+        return self._store(row, request, admission)
 
-    def _store(self, row: _WorkflowRow, request: StartRequest) -> StartResult:
-        admission, message = Admission.STOPPED, request.failure or ""
-        status = InstanceStatus.FAILED
-        if request.failure is None:
-            admission = admit(row.strategy, row.standing)
-            row.standing = row.standing.after(admission)
-            status = InstanceStatus.CREATED
-            if admission is Admission.STOPPED:
-                status = InstanceStatus.STOPPED
-                message = f"the run strategy {row.strategy.rule} lets only one run be unfinished, and there is one"
+    def _store(self, row: _WorkflowRow, request: StartRequest, admission: Admission) -> StartResult:
         row.last_instance_id += 1
-        partition = partition_of(instance_key(request.workflow_id, row.last_instance_id), self._partitions)
-        self.documents.append(
-            _document(request, row.last_instance_id, partition, status, admission, message, self._now_ms)
-        )
+        key = instance_key(request.workflow_id, row.last_instance_id)
+        run = _Run(row.last_instance_id, partition_of(key, self._partitions), InstanceStatus.CREATED, False, "")
+        if request.failure is not None:
+            run = run._replace(status=InstanceStatus.FAILED, message=request.failure)
+        elif admission is Admission.STOPPED:
+            unfinished = row.running or "a run that waits"
+            message = f"stopped by the run strategy {row.strategy.rule}: {unfinished} is not finished"
+            run = run._replace(status=InstanceStatus.STOPPED, message=message)
+        else:
+            run = run._replace(is_admitted=admission is Admission.RUN)
+            row.standing = row.standing.after(admission)
+            row.running = row.running or f"{key}:1"
+        self.documents.append(_document(request, run, self._now_ms))
         hints, row.partitions = row.partitions, ()
         return msgspec.structs.replace(
-            _result(request, StartOutcome.STOPPED if status is InstanceStatus.STOPPED else StartOutcome.CREATED),
-            instance_id=row.last_instance_id,
+            _result(request, StartOutcome.STOPPED if run.status is InstanceStatus.STOPPED else StartOutcome.CREATED),
+            instance_id=run.instance_id,
             run_id=1,
-            message=message,
-            partitions=(*hints, partition) if admission is Admission.RUN else hints,
+            message=run.message,
+            partitions=(*hints, run.partition) if run.is_admitted else hints,
         )
+
+
+class _Run(NamedTuple):
+    """What was decided upon one run."""
+
+    instance_id: int
+    partition: int
+    status: InstanceStatus
+    is_admitted: bool
+    message: str
 
 
 def _result(request: StartRequest, outcome: StartOutcome) -> StartResult:
@@ -246,29 +260,21 @@ def _result(request: StartRequest, outcome: StartOutcome) -> StartResult:
     )
 
 
-def _document(
-    request: StartRequest,
-    instance_id: int,
-    partition: int,
-    status: InstanceStatus,
-    admission: Admission,
-    message: str,
-    now_ms: int,
-) -> dict[str, Any]:
-    """Return the row of one run, as `sql.WRITE` reads it."""
-    correlation_id = f"{request.workflow_id}:{instance_id}:1"
+def _document(request: StartRequest, run: _Run, now_ms: int) -> dict[str, Any]:
+    """Return the row of one run, as `start_statements.WRITE` reads it."""
+    correlation_id = f"{request.workflow_id}:{run.instance_id}:1"
     timeline: list[dict[str, Any]] | None = None
     if request.failure is not None:
-        timeline = [{"type": "DETAILS", "timestamp": now_ms, "status": "BAD_REQUEST", "message": message}]
-    elif message:
-        timeline = [{"type": "LOG", "timestamp": now_ms, "level": "INFO", "message": message}]
+        timeline = [{"type": "DETAILS", "timestamp": now_ms, "status": "BAD_REQUEST", "message": run.message}]
+    elif run.message:
+        timeline = [{"type": "LOG", "timestamp": now_ms, "level": "INFO", "message": run.message}]
     return {
-        "partition": partition,
+        "partition": run.partition,
         "run_uid": request.run_uid,
         "workflow_id": request.workflow_id,
-        "instance_id": instance_id,
-        "status": status,
-        "execution_id": new_uid() if admission is Admission.RUN else None,
+        "instance_id": run.instance_id,
+        "status": run.status,
+        "execution_id": new_uid() if run.is_admitted else None,
         "workflow_uuid": request.request_id,
         "workflow_version": request.workflow_version,
         "definition_uid": request.definition_uid,
@@ -278,19 +284,19 @@ def _document(
         "run_config": request.run_config,
         "request_time_ms": request.request_time_ms,
         "create_time_ms": now_ms,
-        "end_time_ms": now_ms if status.is_terminal else None,
+        "end_time_ms": now_ms if run.status.is_terminal else None,
         "timeline": timeline,
         "event": {
             "type": "WORKFLOW_INSTANCE_STATUS_CHANGE_EVENT",
             "workflow_id": request.workflow_id,
             "workflow_name": request.workflow_name or request.workflow_id,
-            "workflow_instance_id": instance_id,
+            "workflow_instance_id": run.instance_id,
             "workflow_run_id": 1,
             "workflow_uuid": request.request_id,
             "correlation_id": correlation_id,
             "depth": 0,
             "tags": request.tags,
-            "new_status": status,
+            "new_status": run.status,
             "event_time": now_ms,
         },
     }
