@@ -107,7 +107,9 @@ class StepContext(Protocol):
         """
         ...
 
-    async def run_command(self, argv: Sequence[str], directory: Path | None = None) -> StepReport:
+    async def run_command(
+        self, argv: Sequence[str], directory: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> StepReport:
         """
         Run a program in a process group of its own, which ends with the worker; its output goes to the log.
 
@@ -116,12 +118,29 @@ class StepContext(Protocol):
 
         Args:
             argv: The program, found on PATH, and its arguments.
-            directory: Where it runs; by default the directory of the user's code.
+            directory: Where it runs, relative to the directory of the user's code; by default there.
+            environment: Variables beside those of all steps; what tells a program its attempt cannot be replaced.
         """
         ...
 
-    async def call_function(self, function: str) -> StepReport:
-        """Call ``module:function`` in a warm Python process with the attempt's parameters; it returns the outputs."""
+    async def call_function(
+        self,
+        function: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> StepReport:
+        """
+        Call ``module:function`` in a warm Python process; it returns the outputs.
+
+        Cancellation sends SIGTERM to the process, and SIGKILL after a grace.
+
+        Args:
+            function: It is given *args* and *kwargs*, and of the attempt's parameters those that it also names.
+            args: Its first arguments, in order; JSON values, as all.
+            kwargs: Further ones, by name; they win over parameters of the attempt.
+            environment: Variables that its process has during the call.
+        """
         ...
 
 

@@ -22,7 +22,7 @@ from maestro_py.workers.commands import (
     report_not_started,
     report_of_outputs,
 )
-from maestro_py.workers.function_pool import FunctionPool
+from maestro_py.workers.function_pool import FunctionPool, call_of
 from maestro_py.workers.guarded import GuardedProcesses, NotStarted
 from maestro_py.workers.log_book import OpenLog
 
@@ -95,23 +95,30 @@ class AttemptContext:
         await self._store.save_handle(self._claimed.key, self._claimed.token, dict(handle))
         self.has_handle = True
 
-    async def run_command(self, argv: Sequence[str], directory: Path | None = None) -> StepReport:
+    async def run_command(
+        self, argv: Sequence[str], directory: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> StepReport:
         """Run a program in a process group of its own, which ends with the worker; its output goes to the log."""
         commands = self._machine.commands
-        command = Command(argv, directory or commands.directory)
+        command = Command(argv, commands.directory / (directory or ""), environment or {})
         try:
             ended = await commands.run(command, self._task, self.work_directory, self._log.write)
         except NotStarted as exc:
             return report_not_started(exc)
         return failure_of(ended, self._log.last_lines()) or report_of_outputs(self.output_file)
 
-    async def call_function(self, function: str) -> StepReport:
+    async def call_function(
+        self,
+        function: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> StepReport:
         """Call ``module:function`` in a warm Python process with the attempt's parameters; it returns the outputs."""
+        call = call_of(self._task, function, args, kwargs or {}, environment or {})
         self.is_waiting = True
         self._asked_at = time.monotonic()
-        return await self._machine.functions.call(
-            function, self._task, self._log.write, self._log.last_lines, self._on_begin
-        )
+        return await self._machine.functions.call(call, self._log.write, self._log.last_lines, self._on_begin)
 
     def _on_begin(self) -> None:
         self.is_waiting = False

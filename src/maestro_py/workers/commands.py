@@ -30,10 +30,11 @@ _MESSAGE_LINES: Final = 10
 
 
 class Command(NamedTuple):
-    """A program and where it runs."""
+    """A program, and where and with what it runs."""
 
     argv: Sequence[str]
     directory: Path
+    environment: Mapping[str, str]  #: Beside that of all programs and of the attempt, which wins.
 
 
 class CommandRunner:
@@ -71,7 +72,7 @@ class CommandRunner:
         try:
             try:
                 process = await self._processes.spawn(
-                    command.argv, self.environment | variables, command.directory, write_end
+                    command.argv, {**self.environment, **command.environment, **variables}, command.directory, write_end
                 )
             finally:
                 os.close(write_end)

@@ -14,8 +14,9 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import msgspec
@@ -35,6 +36,29 @@ _IDLE_SECONDS: Final = 30.0
 WriteLog = Callable[[bytes], None]
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Answer)
+
+
+def call_of(
+    task: StepTask,
+    function: str,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] = MappingProxyType({}),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Call:
+    """Return the request to call ``module:function`` for *task*."""
+    return Call(
+        function,
+        task.plain_params,
+        task.workflow_id,
+        task.instance_id,
+        task.run_id,
+        task.step_id,
+        task.attempt,
+        task.idempotency_key,
+        list(args),
+        dict(kwargs),
+        dict(environment),
+    )
 
 
 def _discard(_: bytes) -> None:
@@ -137,6 +161,7 @@ class FunctionPool:
         self._idle: list[_Member] = []
         self._waiting: deque[asyncio.Future[_Member]] = deque()
         self._count = 0  # members that live or are being started
+        self._being_started = 0
         self._last_end = time.monotonic()
         self._growth: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -163,29 +188,18 @@ class FunctionPool:
 
     async def call(
         self,
-        function: str,
-        task: StepTask,
+        call: Call,
         write_log: WriteLog,
         last_lines: Callable[[], str],
         on_begin: Callable[[], object] = lambda: None,
     ) -> StepReport:
         """
-        Call ``module:function`` with the parameters of *task*; what it returns are the outputs.
+        Do *call*; what the function returns are the outputs.
 
         *on_begin* is called when a process has been found for it.
 
         Cancellation ends the process that runs the call, with its whole group.
         """
-        call = Call(
-            function,
-            task.plain_params,
-            task.workflow_id,
-            task.instance_id,
-            task.run_id,
-            task.step_id,
-            task.attempt,
-            task.idempotency_key,
-        )
         try:
             member = await self._acquire()
             while not member.is_alive:  # it has just been killed, before it was given anything to do
@@ -268,15 +282,22 @@ class FunctionPool:
         self._growth = None
         if not self._waiting or self._is_closed:
             return
-        if self._count < self._limit and time.monotonic() - self._last_end >= _PATIENCE_SECONDS:
+        # One that is being started will serve somebody soon; on a busy machine that takes longer than our patience.
+        is_stuck = not self._being_started and time.monotonic() - self._last_end >= _PATIENCE_SECONDS
+        if self._count < self._limit and is_stuck:
             self._add_member()
         self._watch_growth()
 
     def _add_member(self) -> None:
         self._count += 1
+        self._being_started += 1
         task = asyncio.ensure_future(self._start_member())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_started)
+
+    def _on_started(self, task: asyncio.Task[Any]) -> None:
+        self._being_started -= 1
+        self._tasks.discard(task)
 
     async def _start_member(self) -> None:
         member = _Member(self._watch.generation())

@@ -15,7 +15,7 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -29,7 +29,7 @@ _CHUNK: Final = 1 << 16
 
 
 class Call(msgspec.Struct, array_like=True):
-    """A request to call *function* with *params*."""
+    """A request to call *function* with *args*, *kwargs*, and what it names of *params*."""
 
     function: str  #: ``module:function``
     params: dict[str, Any]
@@ -39,6 +39,9 @@ class Call(msgspec.Struct, array_like=True):
     step_id: str
     attempt: int
     idempotency_key: str
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    environment: dict[str, str] = {}
 
 
 class Answer(msgspec.Struct, array_like=True):
@@ -55,8 +58,10 @@ class CannotCall(Exception):
 
 class _Function(NamedTuple):
     call: Callable[..., Any]
+    in_order: tuple[str, ...]  #: Arguments it can be given by position.
     names: tuple[str, ...]  #: Arguments it can be given by name.
     required: tuple[str, ...]
+    takes_more: bool  #: It has ``*arguments``.
     takes_any: bool  #: It has ``**keywords``.
 
 
@@ -80,30 +85,35 @@ def load(path: str) -> _Function:
         raise CannotCall(f"{path!r} cannot be called")
     arguments = inspect.signature(target).parameters.values()
     by_name = [a for a in arguments if a.kind in (a.POSITIONAL_OR_KEYWORD, a.KEYWORD_ONLY)]
+    in_order = [a for a in arguments if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
     return _Function(
         target,
+        tuple(a.name for a in in_order),
         tuple(a.name for a in by_name),
-        tuple(a.name for a in by_name if a.default is a.empty),
+        tuple(dict.fromkeys(a.name for a in (*in_order, *by_name) if a.default is a.empty)),
+        any(a.kind is a.VAR_POSITIONAL for a in arguments),
         any(a.kind is a.VAR_KEYWORD for a in arguments),
     )
 
 
 def arguments_of(function: _Function, call: Call) -> Mapping[str, Any]:
     """
-    Return the arguments of *function*: the parameters that it names, or all if it takes any.
+    Return the named arguments of *function*: its ``kwargs``, and the parameters that it names, or all if it takes any.
 
     ``params`` is the dict of all parameters and ``context`` the attempt, unless the step has parameters of these names.
 
     Raises:
-        CannotCall: an argument without a default has no parameter of its name.
+        CannotCall: an argument without a default has no value, or it is given one that it does not take.
     """
+    in_order = _taken_in_order(function, call)
     if function.takes_any:
-        arguments = dict(call.params)
+        arguments = {name: value for name, value in call.params.items() if name not in in_order}
     else:
-        arguments = {name: call.params[name] for name in function.names if name in call.params}
-    if "params" in function.names:
+        arguments = {n: call.params[n] for n in function.names if n in call.params and n not in in_order}
+    arguments.update(_keywords(function, call, in_order))
+    if "params" in function.names and "params" not in in_order:
         arguments.setdefault("params", call.params)
-    if "context" in function.names and "context" not in arguments:
+    if "context" in function.names and "context" not in (*arguments, *in_order):
         arguments["context"] = Context(
             workflow_id=call.workflow_id,
             instance_id=call.instance_id,
@@ -113,24 +123,57 @@ def arguments_of(function: _Function, call: Call) -> Mapping[str, Any]:
             idempotency_key=call.idempotency_key,
             params=call.params,
         )
-    missing = [name for name in function.required if name not in arguments]
+    missing = [name for name in function.required if name not in (*arguments, *in_order)]
     if missing:
         has = ", ".join(sorted(call.params)) or "none"
         raise CannotCall(f"{call.function} wants {', '.join(missing)}; the step's parameters are: {has}")
     return arguments
 
 
+def _taken_in_order(function: _Function, call: Call) -> Sequence[str]:
+    """Return the names of the arguments that ``args`` fill."""
+    if len(call.args) > len(function.in_order) and not function.takes_more:
+        takes = len(function.in_order)
+        raise CannotCall(f"{call.function} takes {takes} arguments in order; args has {len(call.args)}")
+    return function.in_order[: len(call.args)]
+
+
+def _keywords(function: _Function, call: Call, in_order: Sequence[str]) -> Mapping[str, Any]:
+    for name in call.kwargs:
+        if name in in_order and name in function.names:
+            raise CannotCall(f"{call.function} is given {name!r} twice, by args and by kwargs")
+        if name not in function.names and not function.takes_any:
+            raise CannotCall(f"{call.function} takes no argument {name!r}, which kwargs has")
+    return call.kwargs
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have *variables* in the environment, and afterwards what was there before."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def answer(call: Call, functions: dict[str, _Function]) -> Answer:
     """Do *call* and say how it ended; what goes wrong in it is the user's error, with the traceback in the log."""
     try:
-        function = functions.get(call.function)
-        if function is None:
-            function = functions[call.function] = load(call.function)
-        result = function.call(**arguments_of(function, call))
-        if inspect.iscoroutine(result):
-            import asyncio  # only here: it is half of the start of a process
+        with _environment(call.environment):
+            function = functions.get(call.function)
+            if function is None:
+                function = functions[call.function] = load(call.function)
+            result = function.call(*call.args, **arguments_of(function, call))
+            if inspect.iscoroutine(result):
+                import asyncio  # only here: it is half of the start of a process
 
-            result = asyncio.run(result)
+                result = asyncio.run(result)
     except CannotCall as exc:
         return Answer(Outcome.USER_ERROR, str(exc))
     except BaseException as exc:

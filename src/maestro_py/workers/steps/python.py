@@ -5,20 +5,34 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from maestro_py.model.statuses import Outcome
+from maestro_py.model.literals import text_of
 from maestro_py.ports.step_type import StepContext, StepReport, StepTask
+from maestro_py.workers.steps.own_words import (
+    WordWrong,
+    check_words,
+    environment_word,
+    list_word,
+    object_word,
+    one_of,
+    text_word,
+)
 
 _SOURCE_FILE: Final = "source.py"
+_WORK: Final = ("function", "script", "source")
+_WORDS: Final = frozenset({*_WORK, "args", "kwargs", "env"})
 
 
 class PythonStep:
     """
     Run Python.  It runs again if the worker dies before it has reported; hand the attempt's key to what you call.
 
-    Parameters (``params["python"]``), exactly one of them:
+    Parameters (``params["python"]``), exactly one of the first three:
         function: ``module:function``; it is given the parameters that it names, and returns the outputs.
-        script: Path of a file, relative to the directory of the user's code, and ``args``, a list.
+        script: Path of a file, relative to the directory of the user's code.
         source: The text of a program.
+        args: A list; of a function, its first arguments, of a program, its command line.
+        kwargs: Of a function: arguments by name, which win over parameters of the step.
+        env: Environment variables.
     """
 
     kind: Final = "python"
@@ -26,14 +40,19 @@ class PythonStep:
     async def run(self, task: StepTask, context: StepContext) -> StepReport:
         """Run the function, script or source that the step names."""
         own = task.own_params
-        given = [name for name in ("function", "script", "source") if own.get(name)]
-        if len(given) != 1:
-            return StepReport(Outcome.FATAL_ERROR, None, "a python step has exactly one of: function, script, source")
-        value = str(own[given[0]])
-        if given[0] == "function":
-            return await context.call_function(value)
-        if given[0] == "source":
+        try:
+            check_words(self.kind, own, _WORDS)
+            work = one_of(self.kind, own, _WORK)
+            text, args, kwargs = text_word(own, work), list_word(own, "args"), object_word(own, "kwargs")
+            environment = environment_word(own)
+            if kwargs and work != "function":
+                raise WordWrong(f"kwargs are for a function; a {work} has args and the parameters of the step")
+        except WordWrong as exc:
+            return exc.report
+        if work == "function":
+            return await context.call_function(text, args, kwargs, environment)
+        if work == "source":
             path = context.work_directory / _SOURCE_FILE
-            path.write_text(value, encoding="utf-8")
-            value = str(path)
-        return await context.run_command([sys.executable, value, *map(str, own.get("args") or ())])
+            path.write_text(text, encoding="utf-8")
+            text = str(path)
+        return await context.run_command([sys.executable, text, *map(text_of, args)], environment=environment)
