@@ -247,6 +247,7 @@ async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:
                 port=settings.port,
                 body_limit_bytes=settings.body_limit_bytes,
                 max_steps=settings.max_steps,
+                allowed_hosts=settings.allowed_hosts,
             ),
         )
         await until(stopping, api.run(), api.stop)
