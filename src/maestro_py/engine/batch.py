@@ -147,6 +147,8 @@ class Batch:
     def bury(self, run: Run, taken: Taken, reason: str) -> None:
         """Move an event to the dead letters and mark its run as quarantined."""
         self._quarantine(run, reason)
+        # So that the version of its row is compared: an operator may have put the dead letters back meanwhile.
+        run.is_dirty = True
         self._bury(taken, reason)
 
     def bury_unread(self, taken: Taken, reason: str) -> None:
