@@ -51,7 +51,7 @@ class Sink:
 
     def command(self, seconds: float) -> str:
         """Return a shell command whose effect comes first, and which takes *seconds*."""
-        return f'echo "$$MAESTRO_IDEMPOTENCY_KEY" >> {self._path}; sleep {seconds}'
+        return f'echo "$MAESTRO_IDEMPOTENCY_KEY" >> {self._path}; sleep {seconds}'
 
     def effects(self) -> Counter[str]:
         """Return how often each attempt had its effect."""

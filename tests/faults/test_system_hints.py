@@ -8,9 +8,9 @@ from maestro_py.testing.waiting import wait_until
 from tests.system import System
 from tests.system_evidence import assert_each_result_was_applied_once
 
-ECHO = 'echo "{\\"list\\": [1, 2, 3, 4, 5]}" > "$$MAESTRO_OUTPUT_FILE"'
+ECHO = 'echo "{\\"list\\": [1, 2, 3, 4, 5]}" > "$MAESTRO_OUTPUT_FILE"'
 #: The first attempt fails, by its number.
-FAIL_ONCE = 'test "$$MAESTRO_ATTEMPT" -gt 1'
+FAIL_ONCE = 'test "$MAESTRO_ATTEMPT" -gt 1'
 SIGNALS = 5
 
 #: A bit of everything that is told by hints: chains, a foreach over an output, retries, timers, conditions.
