@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from maestro_py.model.statuses import ProcessKind
-from maestro_py.ports.transport import Address, HintKind, Subscription, Transport
+from maestro_py.ports.transport import Address, HintKind, Transport
 from maestro_py.storage.connections import application_name
 from maestro_py.storage.notifications import PostgresNotifications
 from maestro_py.testing.waiting import wait_until_async
@@ -25,6 +25,7 @@ from maestro_py.transport.faulty import Faults, FaultyTransport
 from maestro_py.transport.kafka import KafkaTransport
 from maestro_py.transport.kafka_cluster import KafkaCluster
 from maestro_py.transport.postgres import PostgresTransport
+from tests.ears import Ear, partition
 
 SIGNALS: Final = Address(HintKind.SIGNALS, "")
 #: Nobody is at home here.
@@ -81,41 +82,6 @@ class Processes:
 async def processes(request: pytest.FixtureRequest) -> AsyncIterator[Processes]:
     async with AsyncExitStack() as stack:
         yield Processes(IMPLEMENTATIONS[request.param], request, stack)
-
-
-class Ear:
-    """A subscription that remembers what it heard."""
-
-    def __init__(self, transport: Transport, *addresses: Address) -> None:
-        self.heard: set[Address] = set()
-        self.calls = 0
-        self.subscription: Subscription = transport.subscribe(addresses, self._on_hint)
-
-    def _on_hint(self, addresses: Collection[Address]) -> None:
-        self.heard.update(addresses)
-        self.calls += 1
-
-    async def hears(self, *addresses: Address) -> None:
-        await wait_until_async(lambda: self.heard.issuperset(addresses), seen=lambda: self.heard)
-
-    async def hears_from(self, sender: Transport, *addresses: Address) -> None:
-        """
-        Return once the subscription is known to work: hints sent before it listens may be lost.
-
-        The first that is heard may be the word that something was missed, the second is a hint.
-        """
-
-        def told() -> bool:
-            sender.send(addresses)
-            return self.heard.issuperset(addresses)
-
-        for _ in range(2):
-            await wait_until_async(told, seen=lambda: self.heard)
-            self.heard.clear()
-
-
-def partition(number: int) -> Address:
-    return Address(HintKind.ENGINE, str(number))
 
 
 async def test_every_engine_hears_of_its_partitions(processes: Processes) -> None:

@@ -26,8 +26,8 @@ _log = structlog.get_logger(__name__)
 
 #: A hint that is older than this has long been found by a sweep.
 RETENTION_MS: Final = 3_600_000
-#: A process makes an unknown topic again this long after it did so last, at the earliest.
-CREATE_INTERVAL_SECONDS: Final = 60.0
+#: A process makes a topic that is gone again this long after it did so last, at the earliest.
+CREATE_AGAIN_SECONDS: Final = 60.0
 
 #: What one request may take before its connection counts as broken.
 _REQUEST_TIMEOUT_MS: Final = 3_000
@@ -113,7 +113,7 @@ def tls_context(
 
 class TopicKeeper:
     """
-    Finds topics, and makes those that are missing, each at most once a minute.
+    Finds topics, and makes those that are missing; each that is gone again at most once a minute.
 
     Args:
         cluster: Where they are.
@@ -121,7 +121,9 @@ class TopicKeeper:
 
     def __init__(self, cluster: KafkaCluster) -> None:
         self._cluster = cluster
-        self._tried_at: dict[str, float] = {}
+        self._made: set[str] = set()
+        #: When those were made again.
+        self._made_again_at: dict[str, float] = {}
         #: Sender and readers of a process look at the same time after an outage: one creates, the others find.
         self._one_at_a_time = asyncio.Lock()
 
@@ -139,7 +141,7 @@ class TopicKeeper:
         """
         Return how many partitions each of *topics* has, after making what was missing.
 
-        A topic is left out that is refused, or was made less than a minute ago and is gone again.
+        A topic is left out that is refused, or was made again less than a minute ago and is gone.
 
         Raises:
             KafkaUnavailable: no broker answers.
@@ -147,16 +149,9 @@ class TopicKeeper:
         async with self._one_at_a_time, self._admin() as admin:
             names = [topic.name for topic in topics]
             found = await _ready_partitions(admin, names)
-            now = time.monotonic()
-            lacking = [
-                topic
-                for topic in topics
-                if found.get(topic.name, 0) < topic.partitions
-                and now - self._tried_at.get(topic.name, -CREATE_INTERVAL_SECONDS) >= CREATE_INTERVAL_SECONDS
-            ]
+            lacking = [t for t in topics if found.get(t.name, 0) < t.partitions and self._may_make(t.name)]
             if not lacking:
                 return found
-            self._tried_at |= dict.fromkeys((topic.name for topic in lacking), now)
             made = await _make(admin, lacking, self._cluster.replication)
             for name, reason in made.refused.items():
                 _log.warning("topic_refused", topic=name, reason=reason)
@@ -175,6 +170,18 @@ class TopicKeeper:
             if made.refused:
                 raise TopicRefused("; ".join(f"topic {name} is refused: {why}" for name, why in made.refused.items()))
             return await _settled(admin, [topic.name for topic in topics], made.expected)
+
+    def _may_make(self, name: str) -> bool:
+        """Return whether the topic *name* may be made now, which is taken for done."""
+        if name not in self._made:
+            self._made.add(name)
+            return True
+        now = time.monotonic()
+        before = self._made_again_at.get(name)
+        if before is not None and now - before < CREATE_AGAIN_SECONDS:
+            return False
+        self._made_again_at[name] = now
+        return True
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:

@@ -1,0 +1,123 @@
+"""The workers of a queue share its hints: each reaches one of them, also when one of them is gone without a word."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from maestro_py.ports.transport import Address, HintKind
+from maestro_py.testing.waiting import NeverHappened, wait_until_async
+from maestro_py.transport.kafka import KafkaTransport
+from maestro_py.transport.kafka_cluster import KafkaCluster
+from tests.ears import Ear
+
+QUEUE: Final = Address(HintKind.STEPS, "shared")
+#: A member that died is taken for dead after six seconds.
+FORGOTTEN_SECONDS: Final = 40.0
+
+
+@pytest.fixture
+async def transport(kafka_servers: str, kafka_prefix: str) -> AsyncIterator[KafkaTransport]:
+    made = KafkaTransport(KafkaCluster(servers=kafka_servers), prefix=kafka_prefix)
+    await made.open()
+    yield made
+    await made.close()
+
+
+class OtherWorker:
+    """A worker in a process of its own, which writes a line to *log* whenever it hears something."""
+
+    def __init__(self, servers: str, prefix: str, log: Path) -> None:
+        self._log = log
+        command = [sys.executable, "-m", "tests.faults.kafka_listener_process", servers, prefix, QUEUE.key]
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(command, stdout=out)
+
+    @property
+    def heard(self) -> int:
+        return self._log.read_text().count("heard")
+
+
+@contextmanager
+def _other_worker(servers: str, prefix: str, log: Path) -> Iterator[OtherWorker]:
+    worker = OtherWorker(servers, prefix, log)
+    with worker.process:
+        try:
+            yield worker
+        finally:
+            worker.process.kill()
+
+
+@pytest.mark.slow
+async def test_each_hint_reaches_one_of_two_workers(
+    transport: KafkaTransport, kafka_servers: str, kafka_prefix: str, tmp_path: Path
+) -> None:
+    """Neither hears all of them: with a hundred workers a step wakes one, and not a hundred."""
+    sender = KafkaTransport(KafkaCluster(servers=kafka_servers), prefix=kafka_prefix)
+    await sender.open()
+    ear = Ear(transport, QUEUE)
+    await ear.hears_from(sender, QUEUE)
+    with _other_worker(kafka_servers, kafka_prefix, tmp_path / "log") as other:
+        # Both have partitions when both hear something while only hints are sent.
+        await wait_until_async(lambda: other.heard > 0, within_seconds=FORGOTTEN_SECONDS)
+        await _settled(ear, other)
+        before_here, before_there = ear.calls, other.heard
+
+        for number in range(1, 41):
+            sender.send([QUEUE])
+            await wait_until_async(partial(_have_heard, ear, other, before_here + before_there + number))
+
+        await _settled(ear, other)
+        assert 40 == ear.calls + other.heard - before_here - before_there
+        assert ear.calls > before_here
+        assert other.heard > before_there
+    await sender.close()
+
+
+@pytest.mark.slow
+async def test_a_worker_that_is_killed_takes_no_hint_along_for_long(
+    transport: KafkaTransport, kafka_servers: str, kafka_prefix: str, tmp_path: Path
+) -> None:
+    """Until the group notices, hints for its partitions go unheard, which is what the sweep is for."""
+    sender = KafkaTransport(KafkaCluster(servers=kafka_servers), prefix=kafka_prefix)
+    await sender.open()
+    ear = Ear(transport, QUEUE)
+    await ear.hears_from(sender, QUEUE)
+    with _other_worker(kafka_servers, kafka_prefix, tmp_path / "log") as other:
+        await wait_until_async(lambda: other.heard > 0, within_seconds=FORGOTTEN_SECONDS)
+        other.process.send_signal(signal.SIGKILL)
+
+        async def hears_everything() -> bool:
+            for _ in range(20):
+                ear.heard.clear()
+                sender.send([QUEUE])
+                try:
+                    await wait_until_async(lambda: ear.heard, within_seconds=0.5)
+                except NeverHappened:
+                    return False
+            return True
+
+        await wait_until_async(hears_everything, within_seconds=FORGOTTEN_SECONDS)
+    await sender.close()
+
+
+def _have_heard(ear: Ear, other: OtherWorker, times: int) -> bool:
+    return ear.calls + other.heard >= times
+
+
+async def _settled(ear: Ear, other: OtherWorker) -> None:
+    """Return when neither has heard anything for a second: the group has formed."""
+    while True:
+        before = ear.calls, other.heard
+        await asyncio.sleep(1)
+        if before == (ear.calls, other.heard):
+            return
