@@ -227,3 +227,13 @@ async def test_calls_that_wait_for_a_process_go_back_when_the_worker_drains(
         (tmp_path / "go").touch()
 
     assert {"QUEUED": 2, "REPORTED": 1} == rows.dispatches()
+
+
+async def test_processes_that_cannot_begin_are_said(rows: AttemptRows, code: Path) -> None:
+    """Their last words tell why: here, a file of the user's that has the name of a library."""
+    (code / "msgspec.py").write_text("raise ImportError('this is not the library')\n")
+    _, report = await call(rows, code, "mine:pid")
+
+    assert Outcome.PLATFORM_ERROR is report.outcome
+    assert "a Python process ended as it began" in report.message
+    assert "this is not the library" in report.message

@@ -30,6 +30,7 @@ from maestro_py.workers.pool_member import HEADER, Answer, Call
 
 #: When no call has ended for this long and others wait, the members are busy with long ones: one more is started.
 _PATIENCE_SECONDS: Final = 0.25
+_LAST_WORDS_BYTES: Final = 2_000
 #: A member beyond the pool's size that had nothing to do for this long is ended.
 _IDLE_SECONDS: Final = 30.0
 
@@ -71,9 +72,10 @@ class _Member(asyncio.Protocol):
     def __init__(self, generation: int) -> None:
         self.generation = generation
         self.idle_since = 0.0
+        self.ready = asyncio.Event()  #: Set when it has said that it takes calls.
         self.process: GuardedProcess
         self.output: OutputPipe
-        self._transport: asyncio.Transport
+        self._transport: asyncio.Transport | None = None
         self._incoming = bytearray()
         self._answer: asyncio.Future[Answer | None] | None = None
 
@@ -85,30 +87,39 @@ class _Member(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take in a piece of an answer (called by asyncio)."""
         self._incoming += data
-        if len(self._incoming) < HEADER.size:
-            return
-        (length,) = HEADER.unpack_from(self._incoming)
-        if len(self._incoming) == HEADER.size + length:
-            answer = _DECODER.decode(bytes(self._incoming[HEADER.size :]))
-            self._incoming.clear()
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_result(answer)
+        while len(self._incoming) >= HEADER.size:
+            (length,) = HEADER.unpack_from(self._incoming)
+            if len(self._incoming) < HEADER.size + length:
+                break
+            body = bytes(self._incoming[HEADER.size : HEADER.size + length])
+            del self._incoming[: HEADER.size + length]
+            if not body:
+                self.ready.set()
+            elif self._answer is not None and not self._answer.done():
+                self._answer.set_result(_DECODER.decode(body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Have the call end without an answer: the process is gone (called by asyncio)."""
+        self.ready.set()
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(None)
 
     @property
+    def is_connected(self) -> bool:
+        """Say whether the connection was made, whatever became of it."""
+        return self._transport is not None
+
+    @property
     def is_alive(self) -> bool:
         """Say whether the process can take a call."""
-        return not self.process.ended.done() and not self._transport.is_closing()
+        return self._transport is not None and not self._transport.is_closing() and not self.process.ended.done()
 
     async def call(self, call: Call, write_log: WriteLog) -> Answer | Ended:
         """Return the answer to *call*, or how the process ended instead."""
         self._answer = asyncio.get_running_loop().create_future()
         self.output.send_to(write_log)
         body = _ENCODER.encode(call)
+        assert self._transport is not None
         self._transport.write(HEADER.pack(len(body)) + body)
         answer = await self._answer
         if answer is None:
@@ -122,7 +133,8 @@ class _Member(asyncio.Protocol):
 
     def close(self) -> None:
         """Close this side; the process, if it still lives, ends when it notices."""
-        self._transport.close()
+        if self._transport is not None:
+            self._transport.close()
         self.output.close()
 
 
@@ -282,7 +294,7 @@ class FunctionPool:
         self._growth = None
         if not self._waiting or self._is_closed:
             return
-        # One that is being started will serve somebody soon; on a busy machine that takes longer than our patience.
+        # One that is being started will serve somebody soon, although on a busy machine that outlasts our patience.
         is_stuck = not self._being_started and time.monotonic() - self._last_end >= _PATIENCE_SECONDS
         if self._count < self._limit and is_stuck:
             self._add_member()
@@ -301,18 +313,27 @@ class FunctionPool:
 
     async def _start_member(self) -> None:
         member = _Member(self._watch.generation())
+        said = bytearray()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         read_end, write_end = os.pipe()
-        member.output = OutputPipe(read_end, _discard)
+        member.output = OutputPipe(read_end, said.extend)
         argv = [sys.executable, "-m", "maestro_py.workers.pool_member"]
         try:
             member.process = await self._processes.spawn(
                 argv, self._environment, self._directory, write_end, theirs.fileno()
             )
             await asyncio.get_running_loop().create_unix_connection(lambda: member, sock=ours)
+            theirs.close()  # or its end would not be noticed here
+            await member.ready.wait()
+            if not member.is_alive:
+                member.output.drain()
+                last_words = said[-_LAST_WORDS_BYTES:].decode(errors="replace").strip()
+                raise NotStarted(f"a Python process ended as it began:\n{last_words}")
+            member.output.send_to(_discard)
         except BaseException as exc:
-            ours.close()
-            member.output.close()
+            if not member.is_connected:
+                ours.close()  # otherwise the transport does
+            member.close()
             self._count -= 1
             if isinstance(exc, NotStarted):
                 self._fail_waiting(exc)

@@ -201,12 +201,13 @@ def _as_json(value: Any) -> Any:
 
 
 def serve(control: socket.socket) -> None:
-    """Answer calls until the other end is closed."""
+    """Say that we are ready, by an empty frame, and answer calls until the other end is closed."""
     decoder = msgspec.msgpack.Decoder(Call)
     encoder = msgspec.msgpack.Encoder()
     functions: dict[str, _Function] = {}
     home = Path.cwd()
     incoming = bytearray()
+    control.sendall(HEADER.pack(0))
     while data := control.recv(_CHUNK):
         incoming += data
         while len(incoming) >= HEADER.size:
