@@ -51,6 +51,7 @@ class Service:
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
+        self._log_begin = 0  # what earlier demos said stands before it
         self._restarts = 0
 
     @property
@@ -67,7 +68,9 @@ class Service:
         """Start it; `url` answers some time later."""
         # Not private: as root the embedded PostgreSQL runs under another account, which must get in.
         self._data_directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._log = self.log.open("wb")
+        # Appended to: a demo that still runs in this directory may be writing, too, and we are about to be refused.
+        self._log = self.log.open("ab")
+        self._log_begin = self._log.tell()
         self._launch()
 
     def keep_running(self) -> None:
@@ -107,10 +110,9 @@ class Service:
             self._log.close()
 
     def last_words(self, lines: int = 20) -> str:
-        """Return the end of the log."""
-        if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        """Return the end of what our processes have said."""
+        said = self.log.read_bytes()[self._log_begin :].decode(errors="replace")
+        return "\n".join(said.splitlines()[-lines:])
 
     def _launch(self) -> None:
         place = ("--port", str(self._port), "--data-dir", str(self._data_directory))

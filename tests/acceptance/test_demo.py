@@ -138,6 +138,18 @@ def test_ctrl_c_stops_everything_and_the_next_run_reaches_the_result(data_direct
         assert "AUC" in demo.output
 
 
+def test_a_service_that_cannot_start_says_why(data_directory: Path, tmp_path: Path) -> None:
+    """Two demos in one directory: the second is told who has it, and the first is not disturbed."""
+    (tmp_path / "second").mkdir()
+    with running(data_directory, tmp_path) as demo:
+        demo.wait_said("maestro is up")
+        with running(data_directory, tmp_path / "second") as second:
+            assert 1 == second.process.wait(60)
+            assert "FAILED: maestro up ended with status 1" in second.output
+            assert "another `maestro up`" in second.output
+        assert demo.process.poll() is None
+
+
 def test_a_failure_shows_what_the_step_said_and_where_the_rest_is(data_directory: Path, tmp_path: Path) -> None:
     """A file lies where the steps want a folder."""
     (data_directory / "flights").touch()
