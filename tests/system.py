@@ -118,11 +118,11 @@ class System:
             module: What Python runs; another than ours is handed the same.
             settings: As those of the system; they win over these.
         """
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("MAESTRO_")}
+        environ = plain_environment()
         chosen = {"database_url": self.url, **self._settings, **settings}
         if kind == "api":
-            chosen.setdefault("port", _free_port())
-            self._ports.append(int(str(chosen["port"])))
+            chosen.setdefault("port", free_port())
+            self.attach_api(int(str(chosen["port"])))
         environ.update({f"MAESTRO_{name.upper()}": str(value) for name, value in chosen.items()})
         number = len(self.processes[kind]) + 1
         process = OsProcess(kind, module, [kind, *arguments], environ, self.folder / f"{kind}-{number}.log")
@@ -145,9 +145,10 @@ class System:
         )
         if kinds.get("engine"):
             wait_until(lambda: self.query("SELECT count(*) FROM engine_partition WHERE owner IS NULL")[0][0] == 0, 20)
-        wait_until(lambda: all(self._is_ready(number) for number in range(kinds.get("api", 0))), 20)
+        wait_until(lambda: all(self.is_ready(number) for number in range(kinds.get("api", 0))), 20)
 
-    def _is_ready(self, api: int) -> bool:
+    def is_ready(self, api: int = 0) -> bool:
+        """Return whether an API says that it is."""
         return self._http.get(f"{self.api_url(api)}/readyz").status_code == 200
 
     def process_id(self, process: OsProcess) -> uuid.UUID:
@@ -188,6 +189,10 @@ class System:
             return cursor.fetchall() if cursor.description else []
 
     # --- the API -------------------------------------------------------------------------------------------
+
+    def attach_api(self, port: int) -> None:
+        """Call the API on *port* from now on, as the next number."""
+        self._ports.append(port)
 
     def api_url(self, number: int = 0) -> str:
         """Return where the API with this number listens."""
@@ -278,7 +283,13 @@ def running_system(url: str, **settings: object) -> Iterator[System]:
             system.dispose()
 
 
-def _free_port() -> int:
+def plain_environment() -> dict[str, str]:
+    """Return our environment without settings of maestro."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MAESTRO_")}
+
+
+def free_port() -> int:
+    """Return a port of this machine on which nobody listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
