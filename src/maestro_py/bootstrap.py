@@ -151,7 +151,6 @@ async def create_topics(settings: Settings) -> dict[str, int]:
         KafkaUnavailable: no broker answers.
         TopicRefused: the cluster does not make one of them.
     """
-    _quieten_kafka_client()
     topics = Topics(settings.kafka_prefix)
     keeper = TopicKeeper(kafka_cluster(settings, "maestro-topics"))
     return await keeper.create([*topics.fixed, *map(topics.steps, settings.queues)])
@@ -222,6 +221,7 @@ async def serve_worker(settings: Settings, stopping: asyncio.Event) -> None:
                 drain_ms=settings.drain_ms,
                 cancel_grace_ms=settings.cancel_grace_ms,
                 log_limit_bytes=settings.log_limit_bytes,
+                http_allow=settings.http_allow,
             ),
             PostgresWorkerStore(at.hot, at.beat.process_id),
             at.transport,
@@ -330,9 +330,3 @@ def configure_logging() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
-    _quieten_kafka_client()
-
-
-def _quieten_kafka_client() -> None:
-    # It repeats several times a second that a broker is away; we say so once, and when it is back.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

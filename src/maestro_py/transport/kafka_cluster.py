@@ -7,17 +7,18 @@ Errors of the client library end here and in the two files that send and read: o
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from maestro_py.model.errors import MaestroError
 from maestro_py.transport.topics import Topic
@@ -62,6 +63,33 @@ def kafka_errors() -> Iterator[None]:
         raise KafkaUnavailable(str(exc) or type(exc).__name__) from exc
 
 
+class Client(Protocol):
+    """What sends, reads or administers."""
+
+    async def start(self) -> None:
+        """Connect."""
+        ...
+
+
+class _LogOfClient(logging.Handler):
+    """
+    Keeps why the library could not connect, which it logs and leaves out of its exceptions.
+
+    It also keeps that log from the standard error, where it would repeat itself several times a second.
+    """
+
+    reason = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at *record*."""
+        if isinstance(record.msg, str) and record.msg.startswith("Unable connect"):
+            self.reason = record.getMessage()
+
+
+_log_of_client = _LogOfClient()
+logging.getLogger("aiokafka").addHandler(_log_of_client)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaCluster:
     """Where a cluster is, and how it knows us."""
@@ -87,6 +115,19 @@ class KafkaCluster:
             "sasl_plain_password": self.sasl_password,
             "request_timeout_ms": _REQUEST_TIMEOUT_MS,
         }
+
+    async def started(self, client: Client) -> None:
+        """
+        Start *client*.
+
+        Raises:
+            KafkaUnavailable: no broker answers, or none lets us in; the text ends with the reason.
+        """
+        with kafka_errors():
+            try:
+                await client.start()
+            except KafkaConnectionError as exc:
+                raise KafkaUnavailable(f"no broker answers at {self.servers}: {_log_of_client.reason or exc}") from exc
 
 
 def tls_context(
@@ -188,10 +229,7 @@ class TopicKeeper:
         with kafka_errors():
             admin = AIOKafkaAdminClient(**self._cluster.arguments())
             try:
-                try:
-                    await admin.start()
-                except KafkaError as exc:
-                    raise KafkaUnavailable(f"no broker answers at {self._cluster.servers} ({exc})") from exc
+                await self._cluster.started(admin)
                 yield admin
             finally:
                 await admin.close()

@@ -151,7 +151,7 @@ class KafkaReader:
                 consumer_timeout_ms=_FETCH_WAIT_MS,
             )
             try:
-                await consumer.start()
+                await self._cluster.started(consumer)
                 if isinstance(source, OwnPartitions):
                     await self._begin_own(consumer, source, found)
                 else:

@@ -119,7 +119,7 @@ class KafkaSender:
         with kafka_errors():
             producer = AIOKafkaProducer(**self._cluster.arguments(), acks=1, linger_ms=0)
             try:
-                await producer.start()
+                await self._cluster.started(producer)
                 self._producer, self._failure = producer, None
                 self._wake.set()
                 async with TaskGroup() as group:
