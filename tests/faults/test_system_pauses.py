@@ -143,3 +143,24 @@ def test_a_run_whose_row_somebody_holds_keeps_no_other_run_waiting(system: Syste
     assert "SUCCEEDED" == system.wait_ended("held", within_seconds=5)
     # The lane waits for a lock once, for half a second.
     assert took[-2] < 1.5
+
+
+@pytest.mark.slow
+def test_a_workflow_whose_row_somebody_holds_keeps_no_other_workflow_waiting(system: System) -> None:
+    """Promise 12: queued runs of the others begin as their predecessors end; its own begins when the row is free."""
+    system.start_all(engines=1, workers=1)
+    nothing = {"id": "nothing", "type": "bench_noop"}
+    nap = {"id": "nap", "type": "Sleep", "seconds": 1}
+    system.push({"workflow_id": "held", "run_strategy": "SEQUENTIAL", "steps": [nap]})
+    system.push({"workflow_id": "neighbour", "run_strategy": "SEQUENTIAL", "steps": [nothing]})
+    for _ in range(2):
+        system.start_run("held")
+    with locked_row(system, "held") as let_go:
+        assert "SUCCEEDED" == system.wait_ended("held", 1)
+        began = time.monotonic()
+        last = [system.start_run("neighbour") for _ in range(8)][-1]
+        assert "SUCCEEDED" == system.wait_ended("neighbour", last, within_seconds=NEIGHBOUR)
+        assert time.monotonic() - began < NEIGHBOUR
+        assert "CREATED" == system.status("held", 2)
+        let_go()
+    assert "SUCCEEDED" == system.wait_ended("held", 2, within_seconds=5)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import structlog
 
 from maestro_py.engine.context import EngineContext
 from maestro_py.model.errors import Fenced, RowContended, StaleInstance, StoreUnavailable
+from maestro_py.model.events import RunEnded, encode_event
 from maestro_py.model.statuses import EventClass
 from maestro_py.ports.engine_store import Writes
 
@@ -99,9 +101,17 @@ class WorkflowLane:
             taken = await tx.take([p for p, _ in held], [(EventClass.WORKFLOW, BATCH_LIMIT)], [], now_ms, [])
             if not taken:
                 return
-            workflow_ids = sorted({row.workflow_id for row in taken if row.workflow_id is not None})
-            hinted = await tx.dequeue(workflow_ids, now_ms)
-            await tx.save(Writes())
+            addressee = {row.workflow_id: row.partition for row in taken if row.workflow_id is not None}
+            dequeued = await tx.dequeue(sorted(addressee), now_ms)
+            locked = {workflow_id: addressee[workflow_id] for workflow_id in dequeued.held}
+            await tx.save(Writes(inbox=[_told_again(workflow_id, p) for workflow_id, p in locked.items()]))
         if len(taken) >= BATCH_LIMIT:
             self._dirty.update(partitions)
-        self._context.hint_partitions(hinted)
+        if locked:
+            asyncio.get_running_loop().call_later(PAUSE_SECONDS, self.hint, set(locked.values()))
+        self._context.hint_partitions(dequeued.partitions)
+
+
+def _told_again(workflow_id: str, partition: int) -> dict[str, Any]:
+    """Return the event that was taken for a workflow whose row is locked, for a later batch."""
+    return {"p": partition, "c": EventClass.WORKFLOW, "u": None, "w": workflow_id, "e": encode_event(RunEnded())}

@@ -6,7 +6,7 @@ names that the statement gives its columns, documented at each field.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -119,6 +119,13 @@ class DispatchedCount(NamedTuple):
     attempts: int
 
 
+class Dequeued(NamedTuple):
+    """What became of workflows in which a slot is free."""
+
+    partitions: Collection[int]  #: To be hinted: runs of theirs were admitted.
+    held: Collection[str]  #: Somebody else has the row of the workflow locked: to be tried again.
+
+
 @dataclass(slots=True)
 class Launch:
     """Iterations of one foreach to be created; the constant columns are given once."""
@@ -220,8 +227,8 @@ class EngineTransaction(Protocol):
         """Send the event to the live iterations; return (partition, iteration) of each."""
         ...
 
-    async def dequeue(self, workflow_ids: Sequence[str], now_ms: int) -> tuple[int, ...]:
-        """Admit queued runs of these workflows as their run strategies allow; return the partitions to hint."""
+    async def dequeue(self, workflow_ids: Sequence[str], now_ms: int) -> Dequeued:
+        """Admit queued runs of these workflows as their run strategies allow; one that is locked is left alone."""
         ...
 
     async def save(self, writes: Writes) -> list[UUID]:

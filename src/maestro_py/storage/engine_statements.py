@@ -304,6 +304,18 @@ WHERE r.free IS NULL OR (
 )
 """
 
+#: Lock the rows of workflows that nobody else has locked; says of each that exists whether it is ours.
+LOCK_FREE_WORKFLOWS: Final = """
+SELECT there.workflow_id, coalesce(mine.free, false)
+FROM unnest(%(workflow_ids)s::text[]) AS k (workflow_id)
+CROSS JOIN LATERAL (SELECT w.workflow_id FROM workflow w WHERE w.workflow_id = k.workflow_id) there
+LEFT JOIN LATERAL (
+    SELECT true AS free FROM workflow w WHERE w.workflow_id = k.workflow_id
+    -- SKIP LOCKED: whoever starts runs of one workflow, or was stopped while doing so, delays no other workflow.
+    FOR NO KEY UPDATE SKIP LOCKED
+) mine ON true
+"""
+
 #: Every statement of a batch by its name, for the test that explains each of them.
 HOT_STATEMENTS: Final[dict[str, LiteralString]] = {
     **{name: text for name, text in list(globals().items()) if name.isupper() and isinstance(text, str)},

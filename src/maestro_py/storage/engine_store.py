@@ -18,6 +18,7 @@ from maestro_py.ports.engine_store import (
     AttemptKey,
     AttemptRow,
     Backlog,
+    Dequeued,
     DispatchedCount,
     Launch,
     ReadyRow,
@@ -131,10 +132,15 @@ class PostgresTransaction:
         cursor = await self._conn.execute(sql.STOP_CHUNK, arguments, prepare=True)
         return [(partition, iteration) for partition, iteration in await cursor.fetchall()]
 
-    async def dequeue(self, workflow_ids: Sequence[str], now_ms: int) -> tuple[int, ...]:
-        """Admit queued runs of these workflows as their run strategies allow; return the partitions to hint."""
+    async def dequeue(self, workflow_ids: Sequence[str], now_ms: int) -> Dequeued:
+        """Admit queued runs of those workflows that nobody else has locked, as their run strategies allow."""
         with _translated():
-            return await dequeue(self._conn, workflow_ids, now_ms=now_ms)
+            arguments = {"workflow_ids": sorted(workflow_ids)}
+            cursor = await self._conn.execute(sql.LOCK_FREE_WORKFLOWS, arguments, prepare=True)
+            is_free: dict[str, bool] = dict(await cursor.fetchall())
+            free = [workflow_id for workflow_id, free in is_free.items() if free]
+            partitions = await dequeue(self._conn, free, now_ms=now_ms) if free else ()
+        return Dequeued(partitions, is_free.keys() - set(free))
 
     async def save(self, writes: Writes) -> list[UUID]:
         """Write everything and commit; return the workers that hold an attempt to be cancelled."""
