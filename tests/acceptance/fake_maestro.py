@@ -4,8 +4,9 @@ Stands for the command ``maestro``: children that do nothing but live, and an ``
     python -m tests.acceptance.fake_maestro up DIRECTORY PORT
     python -m tests.acceptance.fake_maestro engine|worker|signal|api
 
-Each child writes to the file FAKE_EVENTS a line when it starts and when it is stopped.  FAKE_STUBBORN names the
-kinds that pay no heed to SIGTERM, FAKE_MISCONFIGURED those that end at once with the status of wrong usage.
+Each child writes to the file FAKE_EVENTS a line when it starts, with the servers it was told, and when it is stopped.
+FAKE_STUBBORN names the kinds that pay no heed to SIGTERM, FAKE_MISCONFIGURED those that end at once with the status of
+wrong usage.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _child(kind: str) -> None:
     else:
         signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     watch_parent(os.environ)
-    _record(f"{kind} {os.getpid()} started {os.environ['MAESTRO_DATABASE_URL']}")
+    _record(f"{kind} {os.getpid()} started {os.environ['MAESTRO_DATABASE_URL']} {os.environ['MAESTRO_KAFKA']}")
     sys.stdout.write(f"a line of the {kind}\n")
     if kind == "api":
         listener = socket.create_server((os.environ["MAESTRO_HOST"], int(os.environ["MAESTRO_PORT"])))
@@ -57,6 +58,8 @@ def _up(directory: Path, port: int) -> None:
     options = UpOptions(
         data_directory=directory,
         migrate=lambda url: _record(f"migrate {os.getpid()} {url}"),
+        transport=os.environ.get("MAESTRO_TRANSPORT", "postgres"),
+        kafka=os.environ.get("MAESTRO_KAFKA"),
         port=port,
         engines=2,
         workers=2,
