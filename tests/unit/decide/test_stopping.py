@@ -173,6 +173,14 @@ def test_a_step_that_was_dispatched_in_the_batch_of_the_stop_is_taken_back(a_sto
     assert "STOPPED" == story.status
 
 
+def test_steps_are_stopped_in_the_order_in_which_they_were_created(a_story: AStory) -> None:
+    """Also by an engine that has read them from their rows: what it does must not depend on that."""
+    story = a_story(a_step("z"), a_step("b", then="a"), a_step("a"), a_step("m")).start().report("b").stop()
+    cancelled = [effect.step_id for effect in story.effects if isinstance(effect, CancelAttempt)]
+
+    assert ["z", "m", "a"] == cancelled
+
+
 def test_a_revocation_without_a_request_stops_the_step(a_story: AStory) -> None:
     """Nothing revokes an attempt but the engine itself; should it have forgotten why, the step was stopped."""
     story = a_story(a_step()).start().tell(AttemptRevoked("a", 1))
