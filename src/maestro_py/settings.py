@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from maestro_py.model.errors import MaestroError
+from maestro_py.workers.steps.http_guard import read_allowed
 
 
 class SettingsInvalid(MaestroError):
@@ -68,6 +69,8 @@ class Settings(BaseSettings):
     drain_ms: int = Field(default=30_000, ge=0)  #: Worker: how long running attempts may go on after SIGTERM.
     cancel_grace_ms: int = Field(default=1_000, ge=0)  #: Worker: between SIGTERM and SIGKILL of a cancelled step.
     log_limit_bytes: int = Field(default=1 << 20, ge=1024)  #: Worker: bytes kept of one attempt's log.
+    #: Worker: the only hosts that http steps may reach, comma-separated, host or host:port; none: all public addresses.
+    http_allow: Annotated[tuple[str, ...], NoDecode] = ()
 
     host: str = "127.0.0.1"  #: API: address to bind.
     #: API: names it answers to besides loopback and its host, comma-separated; addresses always do, * is every name.
@@ -79,10 +82,16 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(default=8 << 20, ge=1024)  #: Request bodies above this are answered 413.
     event_retention_days: int = Field(default=7, ge=1)  #: event_log rows older than this are deleted.
 
-    @field_validator("queues", "allowed_hosts", mode="before")
+    @field_validator("queues", "allowed_hosts", "http_allow", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(q.strip() for q in value.split(",") if q.strip()) if isinstance(value, str) else value
+
+    @field_validator("http_allow")
+    @classmethod
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        read_allowed(value)
+        return value
 
     @classmethod
     def from_environment(cls, **overrides: object) -> Settings:

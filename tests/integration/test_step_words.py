@@ -157,14 +157,14 @@ async def test_the_environment_of_a_call_ends_with_it(rows: AttemptRows, code: P
 @pytest.mark.parametrize(
     ("kind", "own", "said"),
     [
-        ("shell", {"command": "true", "kwargs": {"a": 1}}, "a shell step has no 'kwargs'"),
+        ("shell", {"command": "true", "kwargs": {"a": 1}}, "shell steps have no 'kwargs'"),
         ("shell", {"command": "true", "env": {"A": [1]}}, "env.A: an environment cannot hold it"),
         ("shell", {"command": "true", "env": {"A=B": "1"}}, "env.A=B: an environment cannot hold it"),
         ("shell", {"command": "true", "args": "a"}, "args must be a list, not a text"),
         ("shell", {"command": ["true"]}, "command must be a text, not a list"),
         ("python", {"source": "pass", "kwargs": {"a": 1}}, "kwargs are for a function"),
         ("python", {"function": "mine:many", "kwargs": [1]}, "kwargs must be an object, not a list"),
-        ("python", {"function": "mine:many", "cwd": "/"}, "a python step has no 'cwd'"),
+        ("python", {"function": "mine:many", "cwd": "/"}, "python steps have no 'cwd'"),
         ("python", {"function": "mine:many", "source": "pass"}, "exactly one of: function, script, source"),
     ],
 )

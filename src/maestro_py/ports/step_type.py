@@ -144,6 +144,30 @@ class StepContext(Protocol):
         ...
 
 
+class StepTypeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator of a worker configured for its step types.  It holds passwords."""
+
+    http_allow: tuple[str, ...] = ()  #: Hosts, ``host`` or ``host:port``, that http steps may reach; none: public ones.
+    connections: dict[str, str] = {}  #: Name to URL of a database.
+
+    def __repr__(self) -> str:
+        return f"StepTypeConfig(http_allow={self.http_allow!r}, connections={list(self.connections)!r})"
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """A step type that an operator may configure."""
+
+    def configure(self, config: StepTypeConfig) -> None:
+        """
+        Take over what concerns this type; called once, before the first attempt.
+
+        Raises:
+            ValueError: it cannot be used; the text says what and why.
+        """
+        ...
+
+
 class StepType(Protocol):
     """One kind of work."""
 

@@ -55,6 +55,11 @@ class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     backend: tuple[Backend, ...] = ()
     #: Step type to the number of its attempts that this worker runs at a time, within its slots.
     concurrency: dict[str, int] = {}
+    #: Name to URL of a database, for sql steps: the passwords in it are in no definition.
+    connections: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"WorkerConfig({self.backend!r}, concurrency={self.concurrency!r}, connections={list(self.connections)})"
 
 
 NO_CONFIG: Final = WorkerConfig()
@@ -128,6 +133,9 @@ def parse_config(document: Mapping[str, Any]) -> WorkerConfig:
     for name, limit in config.concurrency.items():
         if limit < 1:
             raise ConfigInvalid(f"concurrency.{name}: at least 1, not {limit}")
+    for name, url in config.connections.items():
+        if "://" not in url:
+            raise ConfigInvalid(f"connections.{name}: write the URL of a database, as postgresql://user@host/database")
     _check_together(config.backend)
     return config
 

@@ -20,3 +20,4 @@ class WorkerOptions:
     drain_ms: int = 30_000  #: How long running attempts may go on once it is told to stop.
     cancel_grace_ms: int = 1_000  #: Between SIGTERM and SIGKILL of a cancelled step.
     log_limit_bytes: int = 1 << 20  #: What is kept of the log of one attempt.
+    http_allow: tuple[str, ...] = ()  #: The hosts that http steps may reach; none: public ones.

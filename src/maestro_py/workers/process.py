@@ -19,6 +19,7 @@ import structlog
 from maestro_py.model.errors import StoreUnavailable
 from maestro_py.ports.clock import Clock
 from maestro_py.ports.process_beat import Judge, ProcessBeat
+from maestro_py.ports.step_type import StepTypeConfig
 from maestro_py.ports.transport import Address, HintKind, Transport
 from maestro_py.ports.worker_store import StoreContended, WorkerStore
 from maestro_py.workers.attempt_context import LocalMachine
@@ -33,7 +34,7 @@ from maestro_py.workers.lease import LeaseKeeper
 from maestro_py.workers.log_book import LogBook
 from maestro_py.workers.options import WorkerOptions
 from maestro_py.workers.reconciler import Reconciler
-from maestro_py.workers.registry import Registry, describe, installed_step_types
+from maestro_py.workers.registry import Registry, configure, describe, installed_step_types
 from maestro_py.workers.report_batcher import ReportBatcher
 
 log = structlog.get_logger(__name__)
@@ -233,9 +234,11 @@ def worker_process(
 
     Raises:
         ConfigInvalid: the file is missing or wrong.
-        StepTypeInvalid: an installed step type breaks the contract.
+        StepTypeInvalid: an installed step type breaks the contract, or cannot use its configuration.
     """
-    registry = Registry(installed_step_types(), read_config(config))
+    mapped, step_types = read_config(config), installed_step_types()
+    configure(step_types, StepTypeConfig(http_allow=options.http_allow, connections=mapped.connections))
+    registry = Registry(step_types, mapped)
     return WorkerProcess(options, store, transport, beat, judge, registry, clock)
 
 

@@ -12,11 +12,13 @@ from maestro_py.model.errors import MaestroError
 from maestro_py.ports.step_type import (
     ENTRY_POINT_GROUP,
     Attachable,
+    Configurable,
     InstantType,
     StepContext,
     StepReport,
     StepTask,
     StepType,
+    StepTypeConfig,
 )
 from maestro_py.workers.backends import NO_CONFIG, Backend, Backends, WorkerConfig
 from maestro_py.workers.steps.shell import run_shell
@@ -131,6 +133,21 @@ def installed_step_types() -> list[StepType | InstantType]:
         StepTypeInvalid: what an entry point names is no step type.
     """
     return load_step_types(sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name))
+
+
+def configure(step_types: Iterable[StepType | InstantType], config: StepTypeConfig) -> None:
+    """
+    Have those of *step_types* that can be configured take over what concerns them.
+
+    Raises:
+        StepTypeInvalid: one of them cannot use it.
+    """
+    for step_type in step_types:
+        if isinstance(step_type, Configurable):
+            try:
+                step_type.configure(config)
+            except ValueError as exc:
+                raise StepTypeInvalid(f"the step type {step_type.kind!r} cannot use its configuration: {exc}") from exc
 
 
 def load_step_types(entries: Sequence[EntryPoint]) -> list[StepType | InstantType]:

@@ -185,3 +185,22 @@ def test_other_run_strategies(rule: str) -> None:
 def test_what_is_refused_may_be_given_empty() -> None:
     push(simple(simple_step("a", wait_for=[]), instance_step_concurrency=None))
     push(native(native_step("a", signal_outputs=[]), time_triggers=[]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"state_expr": "x"}, "state_expr"),
+        ({"params": {"state_expr": "x"}}, "params.state_expr"),
+        ({"params": {"http": {"type": "MAP", "value": {"state_expr": "x"}}}}, "params.http.value.state_expr"),
+    ],
+)
+def test_the_state_expression_of_an_http_step(fields: dict[str, Any], path: str) -> None:
+    message = refusal(simple({"id": "a", "type": "http", **fields}), f"steps[0].{path}")
+
+    assert "state expressions (state_expr) are not supported yet" == message
+
+
+def test_the_state_expression_of_a_native_http_step() -> None:
+    params = {"state_expr": {"type": "STRING", "value": "x"}}
+    refusal(native(native_step("a", type="Http", params=params)), "workflow.steps[0].step.params.state_expr")

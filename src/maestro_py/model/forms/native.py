@@ -27,7 +27,7 @@ from maestro_py.model.forms.param_fields import LoopParams, Outputs, Params
 from maestro_py.model.forms.problems import Problems
 from maestro_py.model.forms.properties import PropertiesDocument
 from maestro_py.model.forms.retry_documents import RetryPolicyField
-from maestro_py.model.forms.step_words import LeafType
+from maestro_py.model.forms.step_words import LeafType, refuse_later_words
 from maestro_py.model.forms.triggers import SignalTriggers
 from maestro_py.model.statuses import FailureMode
 
@@ -88,6 +88,12 @@ class StepDocument(CommonStepDocument):
     retry_policy: RetryPolicyField | None = None
     queue: Queue = "default"  #: Ours.
     outputs: Outputs = Field(default_factory=dict)  #: Ours.
+
+    @classmethod
+    def screen(cls, known: dict[str, Any], unknown: dict[str, Any], problems: Problems) -> None:
+        """Refuse what a type may not say yet, too."""
+        super().screen(known, unknown, problems)
+        refuse_later_words(known.get("type"), known, problems)
 
     def step(self) -> Step:
         """Return the value that this document spells."""

@@ -28,7 +28,15 @@ from maestro_py.model.forms.param_fields import Items, Outputs, PlainParams
 from maestro_py.model.forms.problems import Problems
 from maestro_py.model.forms.properties import Properties, RunStrategyField, UserField
 from maestro_py.model.forms.retry_documents import NO_RETRIES, RetriesField
-from maestro_py.model.forms.step_words import ALL_WORDS, LeafType, spelled_type, type_params, words_of
+from maestro_py.model.forms.step_words import (
+    ALL_WORDS,
+    LATER_WORDS,
+    LeafType,
+    refuse_later_words,
+    spelled_type,
+    type_params,
+    words_of,
+)
 from maestro_py.model.forms.triggers import SimpleTrigger, SimpleTriggers
 from maestro_py.model.statuses import FailureMode
 
@@ -202,6 +210,7 @@ def _screen_leaf(known: dict[str, Any], unknown: dict[str, Any], problems: Probl
             del known[name]
     _screen_when(known, problems)
     kind = known.get("type")
+    refuse_later_words(kind, known | unknown, problems)
     if not isinstance(kind, str):
         if "workflow" not in known and "condition" not in known:
             problems.add(("type",), "is required" if kind is None else "must be a text")
@@ -214,7 +223,7 @@ def _screen_leaf(known: dict[str, Any], unknown: dict[str, Any], problems: Probl
     for name in shorthand:
         if isinstance(params, dict) and name in params:
             problems.add(("params", name), f"is also given by {', '.join(given)}; give it once")
-    return frozenset(words)
+    return frozenset(words).union(LATER_WORDS.get(spelled_type(kind), ()))
 
 
 def _screen_when(known: dict[str, Any], problems: Problems) -> None:

@@ -96,6 +96,8 @@ _WORDS: Final[Mapping[str, Words]] = {
         "env": _TEXT_MAP,
     },
 }
+#: By type, what later issues bring: the words of it, and what each is.
+LATER_WORDS: Final[Mapping[str, Mapping[str, str]]] = {"http": {"state_expr": "state expressions (state_expr)"}}
 #: Words that hold the text of a program, to which ``$name`` is its own variable.
 _PROGRAMS: Final = frozenset({("shell", "command"), ("shell", "script"), ("python", "source")})
 #: Words that the type of a leaf step may not be.
@@ -131,6 +133,21 @@ LeafType = Annotated[str, PlainValidator(_leaf_type, json_schema_input_type=str)
 def words_of(step_type: str) -> Words:
     """Return the words of a type, as `spelled_type` spells it, and what each must be."""
     return _WORDS.get(step_type, _OTHER)
+
+
+def refuse_later_words(kind: Any, fields: Mapping[str, Any], problems: Problems) -> None:
+    """Add what a step of type *kind* may not say yet to *problems*, wherever its *fields* say it."""
+    words = LATER_WORDS.get(spelled_type(kind), {}) if isinstance(kind, str) else {}
+    if not words:
+        return
+    params = fields.get("params")
+    own = params.get(kind.lower()) if isinstance(params, dict) else None
+    value = own.get("value") if isinstance(own, dict) else None
+    places: dict[Location, Any] = {(): fields, ("params",): params, ("params", kind.lower(), "value"): value}
+    for at, place in places.items():
+        for word, what in words.items():
+            if isinstance(place, dict) and word in place:
+                problems.add((*at, word), f"{what} are not supported yet")
 
 
 def is_program(step_type: str, word: str) -> bool:

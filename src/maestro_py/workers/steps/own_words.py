@@ -31,7 +31,7 @@ def check_words(kind: str, own: Mapping[str, Any], known: Collection[str]) -> No
     """
     for word in own:
         if word not in known:
-            raise WordWrong(f"a {kind} step has no {word!r}; it has: {', '.join(sorted(known))}")
+            raise WordWrong(f"{kind} steps have no {word!r}; they have: {', '.join(sorted(known))}")
 
 
 def one_of(kind: str, own: Mapping[str, Any], words: Collection[str]) -> str:
