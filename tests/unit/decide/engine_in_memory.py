@@ -11,7 +11,16 @@ from maestro_py.engine.decide.state import Run
 from maestro_py.engine.dispatcher import Dispatcher, LiveWorker
 from maestro_py.engine.loading import Loader
 from maestro_py.model.definition import Workflow
-from maestro_py.ports.engine_store import AttemptKey, EngineStore, EngineTransaction, ReadyRow, RunKey, Taken
+from maestro_py.model.statuses import Dispatch
+from maestro_py.ports.engine_store import (
+    AttemptKey,
+    DispatchedCount,
+    EngineStore,
+    EngineTransaction,
+    ReadyRow,
+    RunKey,
+    Taken,
+)
 from tests.unit.decide.store_in_memory import Attempt, StoreInMemory
 
 #: Partitions of the installation.
@@ -75,7 +84,9 @@ class EngineInMemory:
         """Drop all that is in memory, as another engine that takes over has nothing of it."""
         self.runs.clear()
         self._dispatcher = self._new_dispatcher()
-        waiting = (a for a in self.store.attempts.values() if a.dispatch == "READY")
+        at_workers = [a for a in self.store.attempts.values() if a.dispatch in (Dispatch.QUEUED, Dispatch.CLAIMED)]
+        self._dispatcher.set_offered(DispatchedCount(a.queue or "", tuple(a.backend_keys or ()), 1) for a in at_workers)
+        waiting = (a for a in self.store.attempts.values() if a.dispatch == Dispatch.READY)
         self._dispatcher.add_ready(0, [self._ready_row(attempt) for attempt in waiting])
 
     @property

@@ -42,6 +42,7 @@ class World:
         forgetful: The engine loads everything anew for every batch; draws the same moves as one that is not.
         trouble: Batches fail, events come twice, engines forget.
         requests: Events that somebody sends to the run at some moment.
+        slots: Of the one worker; with few of them attempts wait in the engine.
         deadlines: A foreach may find its timeout passed at any moment; otherwise it never does.
     """
 
@@ -54,9 +55,10 @@ class World:
         forgetful: bool = False,
         trouble: bool = True,
         requests: Sequence[Event] = (),
+        slots: int = 3,
         deadlines: bool = False,
     ) -> None:
-        self.engine = EngineInMemory(workflow, slots=3)
+        self.engine = EngineInMemory(workflow, slots=slots)
         self.store = self.engine.store
         self.store.runs[RUN_UID] = a_run_row(workflow_id=workflow.id)
         self.history: list[Event] = []  #: What was applied to the outermost run, in order.
