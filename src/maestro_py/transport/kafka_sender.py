@@ -29,8 +29,8 @@ ABSENT_SECONDS: Final = 1.0
 
 _FIRST_RETRY_SECONDS: Final = 0.1
 _LAST_RETRY_SECONDS: Final = 2.0
-#: A producer that has to ask for a topic which we have just seen gets the answer in milliseconds, or it is gone again.
-_METADATA_SECONDS: Final = 0.5
+#: A producer that asks for topics which we have just seen gets the answer in milliseconds, or they are gone again.
+_METADATA_SECONDS: Final = 2.0
 
 
 class KafkaSender:
@@ -124,7 +124,7 @@ class KafkaSender:
                 self._wake.set()
                 async with TaskGroup() as group:
                     group.create_task(self._pump(producer))
-                    group.create_task(self._seek_topics())
+                    group.create_task(self._seek_topics(producer))
             finally:
                 self._producer = None
                 self._found.clear()
@@ -149,10 +149,12 @@ class KafkaSender:
                 self._note_idle()
 
     async def _send(self, producer: AIOKafkaProducer, lane: Lane, count: int) -> None:
+        if producer.client.cluster.partitions_for_topic(lane.topic) is None:
+            # The library would wait for the topic to come back, and everybody else's hints with it.
+            raise KafkaUnavailable(f"topic {lane.topic} is gone")
         keys = self._outbox.take(lane)
         partition = self._next_partition(lane.topic, count) if lane.number == ANYWHERE else lane.partition(count)
-        async with asyncio.timeout(_METADATA_SECONDS):
-            sent = await producer.send(lane.topic, encode(keys), partition=partition)
+        sent = await producer.send(lane.topic, encode(keys), partition=partition)
         sent.add_done_callback(partial(self._on_answer, producer, lane))
 
     def _next_partition(self, topic: str, count: int) -> int:
@@ -188,7 +190,7 @@ class KafkaSender:
         self._sought.setdefault(lane.topic, set()).add(lane)
         self._seek.set()
 
-    async def _seek_topics(self) -> None:
+    async def _seek_topics(self, producer: AIOKafkaProducer) -> None:
         while True:
             await self._seek.wait()
             self._seek.clear()
@@ -199,6 +201,10 @@ class KafkaSender:
             found = await self._keeper.find_or_create(fixed) if fixed else {}
             if of_queues:
                 found |= await self._keeper.find(of_queues)
+            with kafka_errors():
+                async with asyncio.timeout(_METADATA_SECONDS):
+                    for name in found:
+                        await producer.partitions_for(name)
             self._found |= found
             now = asyncio.get_running_loop().time()
             self._absent_until = {name: until for name, until in self._absent_until.items() if until > now}

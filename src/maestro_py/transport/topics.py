@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -71,11 +71,14 @@ class Topics:
     engine: Topic = field(init=False)
     signals: Topic = field(init=False)
     workers: Topic = field(init=False)
+    _kinds: Mapping[str, HintKind] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "engine", Topic(f"{self.prefix}.engine", _ENGINE_PARTITIONS))
         object.__setattr__(self, "signals", Topic(f"{self.prefix}.signals", 1))
         object.__setattr__(self, "workers", Topic(f"{self.prefix}.workers", _WORKER_PARTITIONS))
+        kinds = (HintKind.ENGINE, HintKind.SIGNALS, HintKind.WORKER)
+        object.__setattr__(self, "_kinds", {topic.name: kind for topic, kind in zip(self.fixed, kinds, strict=True)})
 
     @property
     def fixed(self) -> tuple[Topic, ...]:
@@ -102,14 +105,10 @@ class Topics:
 
     def decode(self, topic: str, value: bytes | None) -> Iterator[Address]:
         """Yield the addresses that a record of *topic* with *value* carries."""
-        if value is None:
-            return
-        kind = {
-            self.engine.name: HintKind.ENGINE,
-            self.signals.name: HintKind.SIGNALS,
-            self.workers.name: HintKind.WORKER,
-        }.get(topic, HintKind.STEPS)
-        yield from (Address(kind, key) for key in value.decode(errors="replace").split("\n"))
+        if value is not None:
+            kind = self._kinds.get(topic, HintKind.STEPS)
+            for key in value.decode(errors="replace").split("\n"):
+                yield Address(kind, key)
 
 
 def encode(keys: list[str]) -> bytes:
