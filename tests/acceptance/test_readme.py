@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,12 +130,22 @@ REFUSED: Final[dict[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("phrase", REFUSED)
 def test_what_it_says_is_not_there_yet_is_refused_by_name(phrase: str) -> None:
     """Whoever adds one of these crosses it off the list."""
-    [listed] = re.findall(r"\*\*Not there yet, and refused by name\*\*.*?Step types", README, re.DOTALL)
+    [listed] = re.findall(r"\*\*Not there yet, and refused by name\*\*.*?Of the step types", README, re.DOTALL)
     assert phrase in listed
 
     with pytest.raises(DefinitionInvalid) as refusal:
         read_push(json.dumps(REFUSED[phrase]).encode(), user="ana", max_steps=100)
     assert any("not supported yet" in error.message for error in refusal.value.errors)
+
+
+def test_it_knows_which_step_types_run_by_themselves() -> None:
+    """`NoOp` and `Sleep` are the engine's own; `bench_noop` is for benchmarks."""
+    [native, mapped] = re.findall(r"Of the step types,(.*?)run by themselves;(.*?)are known", README, re.DOTALL)[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installed = set(project["entry-points"]["maestro_py.step_types"]) | {"NoOp", "Sleep"}
+
+    assert installed - {"bench_noop"} == set(re.findall(r"`(\w+)`", native))
+    assert set() == installed & set(re.findall(r"`(\w+)`", mapped))
 
 
 def test_its_links_lead_somewhere() -> None:
