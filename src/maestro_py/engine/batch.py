@@ -115,8 +115,9 @@ class Batch:
         self.runs[run.run_uid] = run
         try:
             event = decode_event(taken.payload)
-            if run.quarantine_reason is not None and not isinstance(event, StopRequested):
-                self.bury(run, taken, run.quarantine_reason)
+            reason = _held_because(run)
+            if reason is not None and not isinstance(event, StopRequested):
+                self.bury(run, taken, reason)
                 return
             if isinstance(event, AttemptReported | AttemptLost | AttemptRevoked):
                 self._count_back(run, event)
@@ -391,6 +392,11 @@ def _is_stop(taken: Taken) -> bool:
 def _storable(reason: str) -> str:
     """Return *reason* as PostgreSQL can hold it: a reason that is refused would be found for ever."""
     return reason[:REASON_LIMIT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _held_because(run: Run) -> str | None:
+    """Return why the events of the run queue behind the one that quarantined it; once it has ended, none needs to."""
+    return None if run.status.is_terminal else run.quarantine_reason
 
 
 def _ready_row(run: Run, node: Node, attempt: int) -> ReadyRow:

@@ -138,6 +138,15 @@ def test_iterations_of_a_quarantined_run_are_stopped(a_story: AStory) -> None:
     assert "FAILED" == story.status
 
 
+def test_every_iteration_of_a_quarantined_run_is_stopped_however_many_they_are(a_story: AStory) -> None:
+    """The run has ended by the time that the second chunk is told; its iterations are told all the same."""
+    loop = a_foreach("loop", a_step("body"), items=[*range(1_100)], concurrency=1_100)
+    story = a_story(loop).start().quarantine().kill()
+
+    assert {"STOPPED"} == set(story.ends().values())
+    assert 1_100 == len(story.ends())
+
+
 # --- nested loops ---------------------------------------------------------------------------------------------
 
 

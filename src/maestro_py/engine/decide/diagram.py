@@ -86,6 +86,7 @@ _RUN_ENDS: Final[Mapping[Callable[..., None], tuple[InstanceStatus, ...]]] = {
     stop_run: (),
     time_out_run: (),
     table.of_step: (),
+    table.go_on_telling: (),
 }
 _RUN_ASIDE: Final = (
     (_R.IN_PROGRESS, _ENDED_RUN, NOTHING_LIVE),

@@ -24,7 +24,7 @@ from maestro_py.engine.decide.stopping import (
     time_out_run,
     time_out_step,
 )
-from maestro_py.model.effects import Effect
+from maestro_py.model.effects import Effect, StopIterations
 from maestro_py.model.errors import InvalidTransition, ParamError
 from maestro_py.model.events import (
     AttemptLost,
@@ -71,6 +71,13 @@ def ignore_second_start(run: Run, event: RunStarted, decision: Decision) -> None
 
 def ignore_end(run: Run, event: Event, decision: Decision) -> None:
     """The run has ended; whatever is still said of it changes nothing."""
+
+
+def go_on_telling(run: Run, event: ChildrenStopContinued, decision: Decision) -> None:
+    """A quarantined run was ended at once: its iterations that still run are told all the same, chunk by chunk."""
+    if run.quarantine_reason is not None:
+        told = StopIterations(event.step_id, event.attempt, event.after_iteration, event.target)
+        decision.effects.append(told)
 
 
 def ignore_early_deadline(run: Run, event: RunOverdue, decision: Decision) -> None:
@@ -184,6 +191,7 @@ _RUN_ROWS: Final[dict[tuple[InstanceStatus, type[Event]], RunRule]] = {
     (_R.IN_PROGRESS, RunOverdue): time_out_run,
     **{(_R.IN_PROGRESS, event): of_step for event in STEP_EVENTS},
     **{(status, event): ignore_end for status in _R if status.is_terminal for event in (*RUN_EVENTS[:3], *STEP_EVENTS)},
+    **{(status, ChildrenStopContinued): go_on_telling for status in _R if status.is_terminal},
 }
 RUN_TRANSITIONS: Final[Mapping[tuple[InstanceStatus, type[Event]], RunRule]] = {
     (status, event): _RUN_ROWS.get((status, event), impossible)
