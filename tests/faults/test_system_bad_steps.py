@@ -19,7 +19,7 @@ def test_a_step_that_kills_its_workers_is_given_up_after_its_budget(system: Syst
     """
     The first loss is tried again at once, the next with a backoff; then the step fails for good.
 
-    Its neighbours, which the same workers ran, lose an attempt and no more.
+    A neighbour that the same workers ran loses attempts with them, and ends well.
     """
     system.start_all(engines=1, workers=3)
     backoff = {"type": "FIXED_BACKOFF", "platform_retry_backoff_in_secs": BACKOFF_SECONDS}
@@ -30,7 +30,8 @@ def test_a_step_that_kills_its_workers_is_given_up_after_its_budget(system: Syst
             "steps": [killer | {"retries": {"platform_retry_limit": 2, "backoff": backoff}}],
         }
     )
-    system.push({"workflow_id": "neighbour", "steps": [{"id": "work", "type": "shell", "command": "sleep 1"}]})
+    work = {"id": "work", "type": "shell", "command": "sleep 1", "retries": {"backoff": backoff}}
+    system.push({"workflow_id": "neighbour", "steps": [work]})
     system.start_run("killer")
     system.start_run("neighbour")
 

@@ -181,7 +181,7 @@ class Lane:
                 asked = await tx.save(batch.writes)
         except BaseException as exc:
             self._dirty.update(touched & self.epochs.keys())
-            await self._undone(exc, batch, taken)
+            await self._undone(exc, taken, due)
             return
         self._note_taken(taken, partitions, limits)
         self._committed(batch, asked)
@@ -195,10 +195,13 @@ class Lane:
         """Go on with the runs that were left alone for long enough, unless their rows are still locked."""
         over = self._setbacks.unpark()
         if over:
+            self.batch_opened_at = time.monotonic()
             # Asked without waiting: a batch that met the lock again would keep all the others waiting again.
             locked = await self._context.store.contended(over)
             self._setbacks.park(key for key in over if key.run_uid in locked)
-            self._dirty.update(key.partition for key in over if key.run_uid not in locked)
+            for partition in {key.partition for key in over if key.run_uid not in locked}:
+                self._dirty.add(partition)
+                self.add_timer(0, partition)
 
     async def _decide(self, tx: EngineTransaction, batch: Batch, taken: Sequence[Taken]) -> None:
         setbacks = self._setbacks
@@ -296,12 +299,11 @@ class Lane:
         while len(self._runs) > self._context.options.cached_runs // len(self._context.lanes):
             self._runs.popitem(last=False)
 
-    async def _undone(self, exc: BaseException, batch: Batch, taken: Sequence[Taken]) -> None:
+    async def _undone(self, exc: BaseException, taken: Sequence[Taken], due: Sequence[int]) -> None:
         """Forget what was decided, for nothing of it is kept, and see to it that the next try fares better."""
         touched = {row.run_uid for row in taken if row.run_uid is not None}
         for run_uid in touched:
             self._runs.pop(run_uid, None)
-        due = {row.partition for row in taken if row.id == 0}
         for partition in due:
             self.add_timer(0, partition)
         self._context.stale_dispatcher(self.index)
