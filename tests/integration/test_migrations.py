@@ -75,3 +75,38 @@ def test_a_missing_server_is_said_without_the_password() -> None:
 def test_the_address_must_be_one() -> None:
     with pytest.raises(MaestroError, match="no URL"):
         migrate.upgrade("somewhere")
+
+
+_CATALOG = """
+SELECT c.relname, 'options', coalesce(c.reloptions::text, '') FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+UNION ALL
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace
+UNION ALL
+SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL
+SELECT attrelid::regclass::text, attname, format_type(atttypid, atttypmod) || attnotnull || attidentity
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND attnum > 0
+"""
+
+
+def test_the_migrations_make_the_very_constraints_and_indexes_of_the_tables(
+    database_url: str, empty_database_url: str
+) -> None:
+    """What autogenerate does not compare (checks, partial indexes, storage options) is the same, too."""
+    engine = sa.create_engine(
+        sa.make_url(empty_database_url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool
+    )
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+
+    assert _catalog(empty_database_url) == _catalog(database_url)
+
+
+def _catalog(url: str) -> list[tuple[str, ...]]:
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text(_CATALOG))
+        return sorted(tuple(row) for row in rows if not row[0].startswith(("alembic", "event_log_")))
