@@ -86,7 +86,7 @@ WHERE connamespace = 'public'::regnamespace
 UNION ALL
 SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
 UNION ALL
-SELECT attrelid::regclass::text, attname, format_type(atttypid, atttypmod) || attnotnull || attidentity
+SELECT attrelid::regclass::text, attname, format_type(atttypid, atttypmod) || attnotnull::text || attidentity::text
 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
 WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND attnum > 0
 """
