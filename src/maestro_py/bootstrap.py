@@ -19,6 +19,7 @@ from maestro_py.api.process import ApiProcess
 from maestro_py.clock import SystemClock
 from maestro_py.engine.context import EngineOptions
 from maestro_py.engine.process import EngineProcess, Pulse
+from maestro_py.evaluation.pool import EvaluationPool
 from maestro_py.model.statuses import ProcessKind
 from maestro_py.parent import watch_parent
 from maestro_py.ports.transport import Transport
@@ -162,14 +163,17 @@ async def create_topics(settings: Settings) -> dict[str, int]:
 async def serve_engine(settings: Settings, stopping: asyncio.Event) -> None:
     """Run an engine until *stopping* is set."""
     pulse = Pulse(settings.batch_deadline_ms)
-    async with world(
-        settings,
-        ProcessKind.ENGINE,
-        lease_ms=settings.engine_lease_ms,
-        may_beat=pulse.is_alive,
-        hot_connections=settings.lanes + 4,
-        lock_timeout_ms=LANE_LOCK_TIMEOUT_MS,
-    ) as at:
+    async with (
+        world(
+            settings,
+            ProcessKind.ENGINE,
+            lease_ms=settings.engine_lease_ms,
+            may_beat=pulse.is_alive,
+            hot_connections=settings.lanes + 4,
+            lock_timeout_ms=LANE_LOCK_TIMEOUT_MS,
+        ) as at,
+        evaluation_pool() as pool,
+    ):
         async with at.database.connection() as conn:
             partitions = await partition_count(conn)
         engine = EngineProcess(
@@ -188,13 +192,24 @@ async def serve_engine(settings: Settings, stopping: asyncio.Event) -> None:
                 sweep_interval_ms=settings.sweep_interval_ms,
             ),
             partition_count=partitions,
+            evaluator=pool,
         )
         await until(stopping, engine.run(), engine.stop)
 
 
+@asynccontextmanager
+async def evaluation_pool() -> AsyncIterator[EvaluationPool]:
+    """Lend the processes in which this one has heavy expressions evaluated."""
+    pool = EvaluationPool(os.environ)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
 async def serve_signal(settings: Settings, stopping: asyncio.Event) -> None:
     """Run a signal service until *stopping* is set."""
-    async with world(settings, ProcessKind.SIGNAL, lease_ms=settings.service_lease_ms) as at:
+    async with world(settings, ProcessKind.SIGNAL, lease_ms=settings.service_lease_ms) as at, evaluation_pool() as pool:
         service = SignalProcess(
             PostgresSignalStore(at.hot),
             at.transport,
@@ -202,6 +217,7 @@ async def serve_signal(settings: Settings, stopping: asyncio.Event) -> None:
             PostgresJudge(at.database, at.beat),
             SystemClock(),
             sweep_interval_ms=settings.sweep_interval_ms,
+            evaluator=pool,
         )
         await until(stopping, service.run(), service.stop)
 
@@ -235,7 +251,10 @@ async def serve_worker(settings: Settings, stopping: asyncio.Event) -> None:
 
 async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:
     """Serve the API until *stopping* is set; requests under way are then finished first."""
-    async with world(settings, ProcessKind.API, lease_ms=settings.service_lease_ms, connections=8) as at:
+    async with (
+        world(settings, ProcessKind.API, lease_ms=settings.service_lease_ms, connections=8) as at,
+        evaluation_pool() as pool,
+    ):
         api = ApiProcess(
             PostgresApiStore(at.database, at.hot),
             at.transport,
@@ -249,6 +268,7 @@ async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:
                 max_steps=settings.max_steps,
                 allowed_hosts=settings.allowed_hosts,
             ),
+            pool,
         )
         await until(stopping, api.run(), api.stop)
 

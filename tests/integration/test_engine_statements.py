@@ -17,8 +17,9 @@ from maestro_py.storage.partitions import FENCE
 UID = str(uuid.UUID(int=7))
 #: A value for every parameter that any of the statements has.
 ARGUMENTS: dict[str, Any] = {
-    **dict.fromkeys(("runs", "attempts", "new_attempts", "timers", "inbox", "events", "rows"), "[]"),
-    **dict.fromkeys(("runs_expected", "attempts_expected", "partition", "attempt", "after", "limit", "depth"), 1),
+    **dict.fromkeys(("runs", "attempts", "evaluated", "new_attempts", "timers", "inbox", "events", "rows"), "[]"),
+    **dict.fromkeys(("runs_expected", "attempts_expected", "evaluated_expected", "class"), 1),
+    **dict.fromkeys(("partition", "attempt", "after", "limit", "depth"), 1),
     **dict.fromkeys(("now_ms", "until_ms", "workflow_version", "parent_partition", "parent_attempt"), 1),
     **dict.fromkeys(("run_uid", "definition_uid", "parent_run_uid"), UID),
     **dict.fromkeys(("step_id", "workflow_id", "scope", "correlation_id", "root_workflow_id", "parent_step_id"), "x"),

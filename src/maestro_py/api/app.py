@@ -25,6 +25,7 @@ from maestro_py.api.services import Services
 from maestro_py.api.starts import Starter
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
+from maestro_py.ports.evaluator import IN_THREAD, Evaluator
 from maestro_py.ports.transport import Transport
 
 
@@ -39,7 +40,9 @@ class ApiOptions:
     max_steps: int = 10_000  #: Steps of one definition, nested ones included.
 
 
-def create_app(store: ApiStore, transport: Transport, clock: Clock, options: ApiOptions) -> FastAPI:
+def create_app(
+    store: ApiStore, transport: Transport, clock: Clock, options: ApiOptions, evaluator: Evaluator = IN_THREAD
+) -> FastAPI:
     """
     Return the ASGI application.
 
@@ -48,8 +51,9 @@ def create_app(store: ApiStore, transport: Transport, clock: Clock, options: Api
         transport: Open; hints leave through it after each commit.
         clock: Tells the times that are stored and shown.
         options: The limits, and the names that requests may be for.
+        evaluator: Evaluates expressions that are too heavy for the loop.
     """
-    starter = Starter(store, transport, clock)
+    starter = Starter(store, transport, clock, evaluator)
     announcer = Announcer(store, transport, clock)
     services = Services(
         store=store,
@@ -57,6 +61,7 @@ def create_app(store: ApiStore, transport: Transport, clock: Clock, options: Api
         clock=clock,
         starter=starter,
         announcer=announcer,
+        evaluator=evaluator,
         max_steps=options.max_steps,
     )
     metrics = Metrics(starter, transport)

@@ -7,20 +7,24 @@ Everything that is wrong is named by the path at which the author wrote it.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Final, NamedTuple
 
+from maestro_py.api.errors import TooBusy
 from maestro_py.api.requests import named_caller
 from maestro_py.model.errors import DefinitionInvalid, FieldError, ParamError
 from maestro_py.model.forms import KNOWN_TYPES, Push, read_push
 from maestro_py.model.forms.jsonc import read_jsonc
-from maestro_py.params import evaluate_workflow_params
+from maestro_py.params import expression_names, trial_start
 from maestro_py.ports.api_store import DefinitionReads
+from maestro_py.ports.evaluator import IN_THREAD, Evaluator, EvaluatorBusy, params_of_start
 
 #: Who acts when a simple form is pushed by nobody in particular (DESIGN section 8).
 ANONYMOUS: Final = "anonymous"
 
 #: Bodies above this are read in a thread, so that the loop stays free for everybody else; in bytes.
 _READ_ASIDE: Final = 64 << 10
+_MAY_COMPUTE: Final = re.compile(rb'"(?:expression|when|successors)"')
 
 
 class Accepted(NamedTuple):
@@ -31,7 +35,13 @@ class Accepted(NamedTuple):
 
 
 async def accepted_push(
-    body: bytes, user: str | None, *, definitions: DefinitionReads, max_steps: int, now_ms: int
+    body: bytes,
+    user: str | None,
+    *,
+    definitions: DefinitionReads,
+    max_steps: int,
+    now_ms: int,
+    evaluator: Evaluator = IN_THREAD,
 ) -> Accepted:
     """
     Return what *body* pushes, checked as far as it can be without storing it.
@@ -42,22 +52,38 @@ async def accepted_push(
         definitions: Where step types are looked up.
         max_steps: Steps of one definition at most, nested ones included.
         now_ms: UTC epoch milliseconds.
+        evaluator: Tries parameters that are heavy to evaluate.
 
     Raises:
         DefinitionInvalid: fields are wrong; each is named by its path.
         RequestInvalid: a native form without a caller.
+        TooBusy: the evaluator has too much to do.
     """
-    if len(body) > _READ_ASIDE:
-        accepted = await asyncio.to_thread(read_checked, body, user, max_steps, now_ms)
+    # Reading an expression takes a hundred times as long as the text around it.
+    if len(body) > _READ_ASIDE or _MAY_COMPUTE.search(body):
+        accepted = await asyncio.to_thread(read_checked, body, user, max_steps)
     else:
-        accepted = read_checked(body, user, max_steps, now_ms)
+        accepted = read_checked(body, user, max_steps)
+    await _try_params(accepted, body, now_ms, evaluator)
     await _check_step_types(accepted.push, definitions)
     return accepted
 
 
-def read_checked(body: bytes, user: str | None, max_steps: int, now_ms: int) -> Accepted:
+async def _try_params(accepted: Accepted, body: bytes, now_ms: int, evaluator: Evaluator) -> None:
+    push = accepted.push
+    owner = (push.properties.owner if push.properties is not None else None) or accepted.author
+    try:
+        await params_of_start(trial_start(push.workflow, owner=owner, now_ms=now_ms), evaluator)
+    except ParamError as exc:
+        path = exc.path if _is_simple(body) else f"workflow.{exc.path}"
+        raise DefinitionInvalid(f"the parameters cannot be evaluated: {exc}", [FieldError(path, exc.message)]) from exc
+    except EvaluatorBusy as exc:
+        raise TooBusy(str(exc)) from exc
+
+
+def read_checked(body: bytes, user: str | None, max_steps: int) -> Accepted:
     """
-    Return what *body* pushes, its parameters tried; pure.
+    Return what *body* pushes, every field looked at; pure.
 
     Raises:
         DefinitionInvalid: fields are wrong; each is named by its path.
@@ -65,13 +91,7 @@ def read_checked(body: bytes, user: str | None, max_steps: int, now_ms: int) -> 
     """
     is_simple = _is_simple(body)
     author = ANONYMOUS if is_simple and not user else named_caller(user)
-    push = read_push(body, user=user, max_steps=max_steps)
-    owner = (push.properties.owner if push.properties is not None else None) or author
-    try:
-        evaluate_workflow_params(push.workflow, {}, system={"owner": owner}, now_ms=now_ms)
-    except ParamError as exc:
-        path = exc.path if is_simple else f"workflow.{exc.path}"
-        raise DefinitionInvalid(f"the parameters cannot be evaluated: {exc}", [FieldError(path, exc.message)]) from exc
+    push = read_push(body, user=user, max_steps=max_steps, names_of=expression_names)
     return Accepted(push, author)
 
 

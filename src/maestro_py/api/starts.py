@@ -19,10 +19,11 @@ from maestro_py.api.errors import TooBusy
 from maestro_py.model.definition import ParamDefinition
 from maestro_py.model.errors import Conflict, MaestroError, NotFound, ParamError, StoreUnavailable, Unprocessable
 from maestro_py.model.ids import new_uid
-from maestro_py.params import evaluate_workflow_params
+from maestro_py.params import start_facts, start_work
 from maestro_py.ports.api_records import VersionRecord, VersionRef
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
+from maestro_py.ports.evaluator import IN_THREAD, Evaluator, EvaluatorBusy, params_of_start
 from maestro_py.ports.transport import Address, HintKind, Transport
 
 T = TypeVar("T")
@@ -61,8 +62,9 @@ class StartAsk(msgspec.Struct, frozen=True, kw_only=True):
 class Starter:
     """Starts runs; one for each API process."""
 
-    def __init__(self, store: ApiStore, transport: Transport, clock: Clock) -> None:
+    def __init__(self, store: ApiStore, transport: Transport, clock: Clock, evaluator: Evaluator = IN_THREAD) -> None:
         self._store = store
+        self._evaluator = evaluator
         self._transport = transport
         self._clock = clock
         self._lanes: dict[str, _Lane] = {}
@@ -159,7 +161,12 @@ class Starter:
             try:
                 if isinstance(version, MaestroError):
                     raise version
-                requests.append((ask, answer, start_request(ask, version, run_uids[id(ask)], self._clock.now_ms())))
+                request = await start_request(
+                    ask, version, run_uids[id(ask)], self._clock.now_ms(), evaluator=self._evaluator
+                )
+                requests.append((ask, answer, request))
+            except EvaluatorBusy as exc:
+                _fail([(ask, answer)], TooBusy(str(exc)))
             except MaestroError as exc:
                 _fail([(ask, answer)], exc)
         return requests
@@ -194,12 +201,15 @@ class _Lane:
         self.task: asyncio.Task[None] | None = None
 
 
-def start_request(ask: StartAsk, version: VersionRecord, run_uid: UUID, now_ms: int) -> StartRequest:
+async def start_request(
+    ask: StartAsk, version: VersionRecord, run_uid: UUID, now_ms: int, *, evaluator: Evaluator = IN_THREAD
+) -> StartRequest:
     """
-    Return *ask* with its parameters evaluated against *version*.
+    Return *ask* with its parameters evaluated against *version*; what is heavy is left to *evaluator*.
 
     Raises:
         ParamError: they cannot be evaluated, and the caller does not want that stored.
+        EvaluatorBusy: *evaluator* has too much to do.
         Conflict: the initiator names a trigger that the version does not have.
     """
     _check_trigger(ask, version)
@@ -208,7 +218,9 @@ def start_request(ask: StartAsk, version: VersionRecord, run_uid: UUID, now_ms: 
     failure: str | None = None
     params: Mapping[str, Any] = {}
     try:
-        params = evaluate_workflow_params(workflow, ask.run_params, system={"owner": owner}, now_ms=now_ms)
+        facts = start_facts(workflow, ask.initiator, owner=owner, seed=str(run_uid), now_ms=now_ms)
+        work = start_work(workflow, ask.run_params, system={"owner": owner}, facts=facts)
+        params = await params_of_start(work, evaluator)
     except ParamError as exc:
         if not ask.persist_failed_run:
             raise

@@ -12,6 +12,7 @@ from maestro_py.engine.decide.graph import Node
 from maestro_py.engine.decide.state import CHUNK, OuterParams, ParentRef, Run
 from maestro_py.engine.decide.table import decide
 from maestro_py.engine.dispatcher import Dispatcher
+from maestro_py.engine.evaluations import Evaluation
 from maestro_py.engine.rows import (
     attempt_key,
     changed_attempt_row,
@@ -24,6 +25,7 @@ from maestro_py.model.effects import (
     CancelAttempt,
     Dispatch,
     Effect,
+    EvaluateElsewhere,
     LaunchIterations,
     NotifyParent,
     NotifyWorkflow,
@@ -47,6 +49,7 @@ from maestro_py.model.events import (
 )
 from maestro_py.model.ids import inline_workflow_id, instance_key, new_uid, partition_of, workflow_key
 from maestro_py.model.statuses import EventClass
+from maestro_py.params import DECISION_VISITS, Budget
 from maestro_py.ports.engine_store import (
     AttemptKey,
     EngineTransaction,
@@ -59,6 +62,9 @@ from maestro_py.ports.engine_store import (
 
 #: A reason of a quarantine is cut to this many characters.
 REASON_LIMIT: Final = 2_000
+
+#: What the expressions of one batch may cost together, in visits: about 100 ms, for everybody waits meanwhile.
+BATCH_VISITS: Final = 20 * DECISION_VISITS
 
 
 class Poisoned(Exception):  # a fact about an event, not an error of the caller
@@ -95,7 +101,9 @@ class Batch:
         self.hinted_workflows: set[int] = set()  #: Partitions with new events for workflows.
         self.queues: set[str] = set()  #: Queues with newly offered attempts.
         self.ready: list[ReadyRow] = []  #: New attempts that wait.
+        self.evaluations: list[Evaluation] = []  #: To be done elsewhere, after the commit.
         self.unread: list[UUID] = []  #: Runs whose events were buried because they cannot be read.
+        self._visits_left = BATCH_VISITS
         self._lane = lane
         self._dispatcher = dispatcher
         self._partitions = partitions
@@ -121,8 +129,11 @@ class Batch:
                 return
             if isinstance(event, AttemptReported | AttemptLost | AttemptRevoked):
                 self._count_back(run, event)
-            for effect in decide(run, event, self.now_ms):
+            budget = Budget(min(DECISION_VISITS, self._visits_left))
+            before = budget.visits_left
+            for effect in decide(run, event, self.now_ms, budget):
                 self._GATHER[type(effect)](self, run, effect)
+            self._visits_left -= before - budget.visits_left
         except Exception as exc:  # whatever it is, it must not stop the partition
             raise Poisoned(run.run_uid, f"{type(exc).__name__}: {exc}") from exc
 
@@ -217,6 +228,9 @@ class Batch:
     def _send_to_self(self, run: Run, effect: SendToSelf) -> None:
         self._send(run.partition, run.run_uid, effect.event)
 
+    def _evaluate_elsewhere(self, run: Run, effect: EvaluateElsewhere) -> None:
+        self.evaluations.append(Evaluation(run.partition, run.run_uid, effect.step_id, effect.attempt, effect.work))
+
     def _notify_parent(self, run: Run, effect: NotifyParent) -> None:
         assert run.parent is not None
         parent = run.parent
@@ -246,6 +260,7 @@ class Batch:
         CancelAttempt: _cancel,
         SetTimer: _set_timer,
         SendToSelf: _send_to_self,
+        EvaluateElsewhere: _evaluate_elsewhere,
         NotifyParent: _notify_parent,
         NotifyWorkflow: _notify_workflow,
         StoreIterations: _store_iterations,
@@ -285,6 +300,9 @@ class Batch:
             if step.is_new:
                 dispatch = self._dispatches.get((run.run_uid, step.step_id, step.attempt))
                 self.writes.new_attempts.append(new_attempt_row(run, step, dispatch))
+            elif step.is_evaluated:
+                dispatch = self._dispatches.get((run.run_uid, step.step_id, step.attempt))
+                self.writes.evaluated.append(new_attempt_row(run, step, dispatch))
             else:
                 self.writes.attempts.append(changed_attempt_row(run, step))
         if run.is_dirty:
@@ -376,6 +394,7 @@ class Batch:
                 run.is_dirty = False
             for step in run.changed.values():
                 step.is_new = False
+                step.is_evaluated = False
                 if step.foreach is None:
                     step.task = None
             run.changed.clear()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from maestro_py.engine.batch import Batch
 from maestro_py.engine.dispatcher import Dispatcher
+from maestro_py.engine.evaluations import Evaluations
 from maestro_py.engine.loading import Loader
 from maestro_py.engine.metrics import EngineMetrics
 from maestro_py.ports.clock import Clock
@@ -45,6 +46,7 @@ class EngineContext:
     metrics: EngineMetrics = field(default_factory=EngineMetrics)
     lanes: list[Lane] = field(default_factory=list)
     workflow_lane: WorkflowLane | None = None
+    evaluations: Evaluations | None = None  #: None: what is given away waits for an engine that can do it.
     stale_lanes: set[int] = field(default_factory=set)  #: Whose ready attempts are to be read again.
 
     @property
@@ -69,6 +71,9 @@ class EngineContext:
         """Tell whoever has something to do now that *batch* is committed: our own lanes at once, others by a hint."""
         for child in batch.children:
             self.lane_of(child.partition).adopt(child)
+        if self.evaluations is not None:
+            for evaluation in batch.evaluations:
+                self.evaluations.begin(evaluation)
         self.hint_partitions(batch.hinted)
         self.hint_workflows(batch.hinted_workflows)
         if batch.queues:

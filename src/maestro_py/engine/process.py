@@ -11,6 +11,7 @@ import structlog
 
 from maestro_py.engine.context import EngineContext, EngineOptions, engine_address, workflow_address
 from maestro_py.engine.duties import Duties
+from maestro_py.engine.evaluations import Evaluations
 from maestro_py.engine.lane import Lane
 from maestro_py.engine.loading import Loader
 from maestro_py.engine.ownership import Ownership
@@ -18,6 +19,7 @@ from maestro_py.engine.workflow_lane import WorkflowLane
 from maestro_py.ports.clock import Clock
 from maestro_py.ports.duty_store import DutyStore
 from maestro_py.ports.engine_store import EngineStore
+from maestro_py.ports.evaluator import Evaluator
 from maestro_py.ports.partition_store import PartitionStore
 from maestro_py.ports.process_beat import ProcessBeat
 from maestro_py.ports.transport import Address, Transport
@@ -63,6 +65,7 @@ class EngineProcess:
         clock: Tells the time of every decision.
         options: What the operator chose.
         partition_count: Of the installation.
+        evaluator: Does what is too heavy for the loop; closed by whoever made it.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class EngineProcess:
         clock: Clock,
         options: EngineOptions,
         partition_count: int,
+        evaluator: Evaluator,
     ) -> None:
         self.ownership = Ownership(partition_store, beat, self._acquired, self._release)
         self.context = EngineContext(
@@ -88,6 +92,7 @@ class EngineProcess:
             loader=Loader(store, options.foreach_window),
             on_lost=self.ownership.lost,
         )
+        self.context.evaluations = Evaluations(store, evaluator, self.context.hint_partitions)
         self.context.lanes = [Lane(index, self.context) for index in range(options.lanes)]
         self.context.workflow_lane = WorkflowLane(self.context)
         self._duties = Duties(self.context, duty_store, self.ownership, beat)
@@ -124,6 +129,8 @@ class EngineProcess:
             await asyncio.gather(*lanes, return_exceptions=True)
             for unneeded in (*others, stopping, *self._tasks):
                 unneeded.cancel()
+            if context.evaluations is not None:
+                await context.evaluations.close()
             await self._subscription.close()
 
     # --- ownership -----------------------------------------------------------------------------------------

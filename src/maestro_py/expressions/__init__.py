@@ -19,10 +19,11 @@ from maestro_py.expressions.evaluation import (
     expected_visits,
     free_names,
 )
-from maestro_py.expressions.limits import Limits
+from maestro_py.expressions.limits import DEFAULT_LIMITS, Limits, Usage
 from maestro_py.expressions.sources import Sources
 
 __all__ = [
+    "DEFAULT_LIMITS",
     "BudgetExceeded",
     "CompiledExpression",
     "ExpressionError",
@@ -31,6 +32,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "Sources",
+    "Usage",
     "compile_expression",
     "evaluate",
     "expected_visits",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from maestro_py.expressions.errors import ExpressionError, LimitExceeded
-from maestro_py.expressions.limits import DEEPEST, DEFAULT_LIMITS, Limits
+from maestro_py.expressions.limits import DEEPEST, DEFAULT_LIMITS, Limits, Usage
 from maestro_py.expressions.render import plain
 from maestro_py.expressions.sources import Sources
 from maestro_py.expressions.state import State
@@ -85,8 +85,9 @@ class CompiledExpression:
         *,
         limits: Mapping[str, int] | None = None,
         sources: Sources | None = None,
+        usage: Usage | None = None,
     ) -> object:
-        """Return the value of the expression; see `evaluate`."""
+        """Return the value of the expression, see `evaluate`; what it cost is added to *usage*."""
         bounds = DEFAULT_LIMITS if limits is None else Limits.of(limits)
         state = State(params, bounds, sources)
         try:
@@ -98,6 +99,9 @@ class CompiledExpression:
             raise error.inside(self.source, state.values_seen()) from error.__cause__
         except RecursionError:
             raise _too_deep(self.source) from None
+        finally:
+            if usage is not None:
+                usage.visits += bounds.visit - state.visits_left
 
 
 def evaluate(

@@ -33,6 +33,15 @@ class Limits:
 DEFAULT_LIMITS: Final = Limits()
 
 
+class Usage:
+    """What evaluations have used together; each adds to it, those that fail too."""
+
+    __slots__ = ("visits",)
+
+    def __init__(self) -> None:
+        self.visits = 0
+
+
 @lru_cache(maxsize=64)  # callers have a few sets of limits and evaluate often
 def _limits_of(given: tuple[tuple[str, int], ...]) -> Limits:
     named = dict(given)

@@ -68,6 +68,14 @@ class SendToSelf(Effect, frozen=True):
     event: Event
 
 
+class EvaluateElsewhere(Effect, frozen=True):
+    """Have the expressions of an attempt evaluated outside of the engine's loop, after the commit."""
+
+    step_id: str
+    attempt: int
+    work: Any  #: A `maestro_py.params.Work`.
+
+
 class NotifyParent(Effect, frozen=True):
     """Tell the run whose foreach this run is an iteration of that it ended."""
 

@@ -9,6 +9,7 @@ MaestroError
  │   └─ AlreadyExists
  ├─ Unprocessable            well-formed, but refused (a disabled trigger, say)
  ├─ ParamError               a parameter cannot be evaluated
+ ├─ OverBudget               expressions need more work than may be done here: have it done elsewhere
  ├─ StaleInstance            another process changed the instance first: load again, decide afresh
  ├─ Fenced                   this engine no longer owns the partition: drop everything, release
  ├─ InvalidTransition        an event that the table does not know in this status: our bug
@@ -83,6 +84,10 @@ class ParamError(MaestroError):
         super().__init__(f"{path}: {message}" if path else message)
         self.path = path
         self.message = message
+
+
+class OverBudget(MaestroError):
+    """Expressions need more work than may be done where they were met.  Have it done elsewhere."""
 
 
 class StaleInstance(MaestroError):

@@ -96,6 +96,31 @@ class LaunchContinued(Event, frozen=True, tag="LaunchContinued"):
     attempt: int
 
 
+class EvaluationDue(Event, frozen=True, tag="EvaluationDue"):
+    """An evaluation that was given away has had its time: whoever owns the run now sees to it again."""
+
+    step_id: str
+    attempt: int
+
+
+class ParamsEvaluated(Event, frozen=True, tag="ParamsEvaluated", omit_defaults=True):
+    """The parameters of an attempt were evaluated elsewhere.  An attempt has one such evaluation."""
+
+    step_id: str
+    attempt: int
+    results: dict[str, Any] | None = None  #: Name to result; None: it failed.
+    error: str = ""
+
+
+class EdgesEvaluated(Event, frozen=True, tag="EdgesEvaluated", omit_defaults=True):
+    """The conditions of a step's edges were evaluated elsewhere.  An attempt has one such evaluation."""
+
+    step_id: str
+    attempt: int
+    edges: dict[str, bool] | None = None  #: Successor to the value of its condition; None: it failed.
+    error: str = ""
+
+
 class RunEnded(Event, frozen=True, tag="RunEnded"):
     """For ``@workflow:<id>``: a run reached a terminal status, so another may be admitted."""
 
@@ -113,6 +138,9 @@ InboxEvent = (
     | StopRequested
     | ChildrenStopContinued
     | LaunchContinued
+    | EvaluationDue
+    | ParamsEvaluated
+    | EdgesEvaluated
     | RunEnded
 )
 
@@ -129,6 +157,9 @@ CLASS_OF: Final[dict[type[Event], EventClass]] = {
     StopRequested: EventClass.SIGNAL,
     ChildrenStopContinued: EventClass.SIGNAL,
     LaunchContinued: EventClass.START,
+    EvaluationDue: EventClass.RESULT,
+    ParamsEvaluated: EventClass.RESULT,
+    EdgesEvaluated: EventClass.RESULT,
     RunEnded: EventClass.WORKFLOW,
 }
 

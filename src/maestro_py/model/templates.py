@@ -129,7 +129,7 @@ def _parse(text: str) -> tuple[str | Mention, ...]:
         if joined := "".join(literal):
             parts.append(joined)
         literal.clear()
-        parts.append(_mention(braced or plain))
+        parts.append(mention_of(braced or plain))
     literal.append(text[end:])
     if joined := "".join(literal):
         parts.append(joined)
@@ -137,7 +137,8 @@ def _parse(text: str) -> tuple[str | Mention, ...]:
 
 
 @lru_cache(maxsize=4_096)
-def _mention(name: str) -> Mention:
+def mention_of(name: str) -> Mention:
+    """Return everything that *name* may mean, as it stands in ``${name}`` or in an expression."""
     return Mention(name, _alternatives(name))
 
 

@@ -3,32 +3,85 @@
 from __future__ import annotations
 
 from maestro_py.model.literals import coerce
+from maestro_py.params.computing import DECISION_VISITS, Budget
 from maestro_py.params.durations import evaluate_timeout, parse_duration
-from maestro_py.params.evaluation import evaluate_step_params, render
+from maestro_py.params.elsewhere import (
+    Answer,
+    EdgeWork,
+    StartWork,
+    StepWork,
+    TrialWork,
+    Work,
+    answer,
+    decode_answer,
+    edge_work,
+    encode_answer,
+    encode_work,
+    evaluate_start,
+    start_work,
+    started_params,
+    step_work,
+    trial_limits,
+)
+from maestro_py.params.evaluation import evaluate_conditions, evaluate_step_params, render
+from maestro_py.params.facts import Facts
+from maestro_py.params.initiation import signals_of, start_facts
 from maestro_py.params.loops import MAX_ITERATIONS, LoopIterations, loop_iterations
-from maestro_py.params.parameter import Parameter, ParamSource, decode_params, encode_params, plain_values
+from maestro_py.params.parameter import Parameter, ParamSource, decode_params, encode_params, parameter_of, plain_values
 from maestro_py.params.references import Reference, references
 from maestro_py.params.run_params import parse_run_params
-from maestro_py.params.scope import Scope
-from maestro_py.params.workflow_params import evaluate_workflow_params
+from maestro_py.params.scope import STEP_END_TIME, STEP_STATUS, Scope
+from maestro_py.params.system_params import DERIVED_PARAMS, derived_param
+from maestro_py.params.validation import expression_names, trial_start
+from maestro_py.params.workflow_params import evaluate_workflow_params, merged_workflow_params
 
 __all__ = [
+    "DECISION_VISITS",
+    "DERIVED_PARAMS",
     "MAX_ITERATIONS",
+    "STEP_END_TIME",
+    "STEP_STATUS",
+    "Answer",
+    "Budget",
+    "EdgeWork",
+    "Facts",
     "LoopIterations",
     "ParamSource",
     "Parameter",
     "Reference",
     "Scope",
+    "StartWork",
+    "StepWork",
+    "TrialWork",
+    "Work",
+    "answer",
     "coerce",
+    "decode_answer",
     "decode_params",
+    "derived_param",
+    "edge_work",
+    "encode_answer",
     "encode_params",
+    "encode_work",
+    "evaluate_conditions",
+    "evaluate_start",
     "evaluate_step_params",
     "evaluate_timeout",
     "evaluate_workflow_params",
+    "expression_names",
     "loop_iterations",
+    "merged_workflow_params",
+    "parameter_of",
     "parse_duration",
     "parse_run_params",
     "plain_values",
     "references",
     "render",
+    "signals_of",
+    "start_facts",
+    "start_work",
+    "started_params",
+    "step_work",
+    "trial_limits",
+    "trial_start",
 ]

@@ -8,21 +8,32 @@ a chain of a thousand parameters is as good as one of two.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from maestro_py.expressions import CompiledExpression, ExpressionError
 from maestro_py.model.definition import ParamDefinition, ParamType
 from maestro_py.model.errors import ParamError
-from maestro_py.model.templates import Mention, mentions_in
+from maestro_py.model.templates import Mention, Reference, mention_of
+from maestro_py.params.computing import Budget, as_param_error, fitted, truth, unknown_name
+from maestro_py.params.facts import FactSources
 from maestro_py.params.interpolation import Interpolation
 from maestro_py.params.parameter import Parameter, parameter_of
+from maestro_py.params.references import definition_in_map, expressions_of, mentions_of
 from maestro_py.params.scope import Scope
 
-_MISSING: Any = object()
+_MISSING: Final[Any] = object()
 
 
-def evaluate_step_params(definitions: Mapping[str, ParamDefinition], scope: Scope, now_ms: int) -> dict[str, Parameter]:
+def evaluate_step_params(
+    definitions: Mapping[str, ParamDefinition],
+    scope: Scope,
+    now_ms: int,
+    *,
+    step_id: str = "",
+    budget: Budget | None = None,
+) -> dict[str, Parameter]:
     """
     Return the evaluated parameters of a step, in the order of *definitions*.
 
@@ -30,14 +41,44 @@ def evaluate_step_params(definitions: Mapping[str, ParamDefinition], scope: Scop
         definitions: The step's own.  A parameter of the run wins over one of the step that is not yet evaluated.
         scope: The run's parameters and the outputs of its completed steps.
         now_ms: UTC epoch milliseconds, the caller's clock.
+        step_id: Of the step: ``<step_id>__x`` is its own parameter x.
+        budget: Of the expressions; without, each has what the language allows.
 
     Raises:
-        ParamError: a reference names nothing, a value does not fit its type, or all is larger than 64 MB.
+        ParamError: a reference names nothing, an expression fails, a value does not fit its type, or all is larger than
+            64 MB.
+        OverBudget: the expressions need more than the budget.
     """
     if not definitions:
         return {}
-    results = evaluate(definitions, scope)
+    results = evaluate(definitions, scope, step_id=step_id, budget=budget)
     return {name: parameter_of(definition, results[name], now_ms) for name, definition in definitions.items()}
+
+
+def evaluate_conditions(
+    conditions: Mapping[str, str],
+    own: Mapping[str, Any],
+    scope: Scope,
+    *,
+    step_id: str = "",
+    budget: Budget | None = None,
+) -> dict[str, bool]:
+    """
+    Return the value of each condition of a step that has completed (specification 4.4).
+
+    Args:
+        conditions: Successor to expression.
+        own: The step's evaluated parameters, its outputs among them.
+        scope: The run's parameters and the outputs of the steps that completed before.
+        step_id: Of the step.
+        budget: Of the expressions.
+
+    Raises:
+        ParamError: an expression fails, names nothing, or gives neither true nor false.
+        OverBudget: the expressions need more than the budget.
+    """
+    evaluation = _Evaluation({}, scope, "", step_id=step_id, budget=budget, known=own)
+    return {successor: evaluation.condition(text, successor) for successor, text in conditions.items()}
 
 
 def render(value: Any, scope: Scope, path: str) -> Any:
@@ -51,42 +92,58 @@ def render(value: Any, scope: Scope, path: str) -> Any:
     return Interpolation(evaluation.named).render(value, path)
 
 
-def evaluate(definitions: Mapping[str, ParamDefinition], scope: Scope, root: str = "params") -> dict[str, Any]:
+def evaluate(
+    definitions: Mapping[str, ParamDefinition],
+    scope: Scope,
+    root: str = "params",
+    *,
+    step_id: str = "",
+    budget: Budget | None = None,
+    of_workflow: bool = False,
+) -> dict[str, Any]:
     """
     Return name to result; *root* begins the paths of errors.
 
+    *of_workflow* says that *definitions* are those of the workflow: ``params`` in an expression then means them, too.
+
     Raises:
         ParamError: as `evaluate_step_params`.
+        OverBudget: as `evaluate_step_params`.
     """
-    return _Evaluation(definitions, scope, root).all()
+    return _Evaluation(definitions, scope, root, step_id=step_id, budget=budget, of_workflow=of_workflow).all()
 
 
-def mentions_of(definition: ParamDefinition) -> Iterator[Mention]:
-    """Yield every reference in the literal of *definition*, those in the values of a MAP too."""
-    if definition.type is not ParamType.MAP or not isinstance(definition.value, Mapping):
-        for _, mention in mentions_in(definition.value):
-            yield mention
-        return
-    for inner in definition.value.values():
-        yield from mentions_of(definition_in_map(inner))
+class _Unready(Exception):  # nothing is wrong; it never leaves this file
+    """An expression asked for a parameter by a name that it computed, and that has no result yet."""
 
-
-def definition_in_map(document: Any) -> ParamDefinition:
-    """Return one value of a MAP, a plain dict since it was stored, as the definition it is."""
-    if isinstance(document, ParamDefinition):
-        return document
-    return msgspec.convert(document, ParamDefinition)
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 class _Evaluation:
-    """One evaluation: what is known so far, and how a mention is resolved."""
+    """One evaluation: what is known so far, and how a name is resolved."""
 
-    def __init__(self, definitions: Mapping[str, ParamDefinition], scope: Scope, root: str) -> None:
+    def __init__(
+        self,
+        definitions: Mapping[str, ParamDefinition],
+        scope: Scope,
+        root: str,
+        *,
+        step_id: str = "",
+        budget: Budget | None = None,
+        of_workflow: bool = False,
+        known: Mapping[str, Any] | None = None,
+    ) -> None:
         self._definitions = definitions
         self._scope = scope
         self._root = root
-        self._results: dict[str, Any] = {}
+        self._step_id = step_id
+        self._budget = budget or Budget()
+        self._of_workflow = of_workflow
+        self._results: dict[str, Any] = dict(known) if known else {}
         self._interpolation = Interpolation(self.named)
+        self._sources: FactSources | None = None
 
     def all(self) -> dict[str, Any]:
         for name in self._definitions:
@@ -94,16 +151,20 @@ class _Evaluation:
                 self._evaluate_with_needs(name)
         return self._results
 
+    def condition(self, source: str, path: str) -> bool:
+        try:
+            return truth(self._computed(source, path), source)
+        except ExpressionError as exc:
+            raise as_param_error(exc, path) from exc
+
     def named(self, mention: Mention, path: str) -> Any:
         """Return what *mention* names; whatever it needs has been evaluated before."""
-        value = self._output_named(mention, path)
-        if value is not _MISSING:
-            return value
-        for name, way in mention.alternatives[-1].readings():
-            value = self._known_param(name)
-            if value is not _MISSING:
-                return _descend(value, way, mention, path)
-        raise ParamError(path, _names_nothing(mention))
+        value = self._value_named(mention, path)
+        if value is _MISSING:
+            raise ParamError(path, _names_nothing(mention))
+        return value
+
+    # --- in which order ------------------------------------------------------------------------------------
 
     def _evaluate_with_needs(self, name: str) -> None:
         """Evaluate *name* after everything it needs; *waiting* are the parameters that need one another."""
@@ -112,33 +173,56 @@ class _Evaluation:
             current = next(reversed(waiting))
             need = next(waiting[current], None)
             if need is None:
-                self._results[current] = self._result(self._definitions[current], self._path(current))
-                del waiting[current]
-            elif need in waiting:
+                try:
+                    self._results[current] = self._result(self._definitions[current], self._path(current))
+                    del waiting[current]
+                    continue
+                except _Unready as unready:
+                    need = unready.name
+            if need in waiting:
                 raise ParamError(self._path(need), _names_cycle([*waiting], need))
-            elif need not in self._results:
+            if need not in self._results:
                 waiting[need] = self._needs(need)
 
     def _needs(self, name: str) -> Iterator[str]:
-        for mention in mentions_of(self._definitions[name]):
+        definition = self._definitions[name]
+        for mention in mentions_of(definition):
             need = self._unevaluated(mention)
             if need is not None:
                 yield need
+        for source in expressions_of(definition):
+            yield from self._needs_of_expression(self._compiled(source, self._path(name)))
+
+    def _needs_of_expression(self, expression: CompiledExpression) -> Iterator[str]:
+        for variable in expression.variables:
+            need = self._unevaluated(mention_of(variable))
+            if need is not None:
+                yield need
+        if self._of_workflow:
+            for name in expression.parameters:
+                if name in self._definitions and name not in self._results:
+                    yield name
 
     def _unevaluated(self, mention: Mention) -> str | None:
         """Return the parameter of ours that *mention* means and that has no result yet."""
-        if any(self._outputs(mention)):
+        *outputs, param = mention.alternatives
+        for reference in outputs:
+            if self._is_own(reference) and reference.name in self._definitions:
+                return None if reference.name in self._results else reference.name
+        if outputs and any(self._outputs(mention)):
             return None
-        for name, _ in mention.alternatives[-1].readings():
+        for name, _ in param.readings():
             if name in self._results or self._scope_param(name) is not _MISSING:
                 return None
             if name in self._definitions:
                 return name
         return None
 
+    # --- one parameter -------------------------------------------------------------------------------------
+
     def _result(self, definition: ParamDefinition, path: str) -> Any:
         if definition.expression is not None:
-            return _evaluate_expression(definition, path)
+            return self._expression_result(definition.type, definition.expression, path)
         if definition.value is msgspec.UNSET:
             raise ParamError(path, "has no value")
         if definition.type is ParamType.MAP and isinstance(definition.value, Mapping):
@@ -147,6 +231,46 @@ class _Evaluation:
                 for name, inner in definition.value.items()
             }
         return self._interpolation.literal(definition.type, definition.value, path)
+
+    def _expression_result(self, type: ParamType, source: str, path: str) -> Any:  # noqa: A002  # the word of the domain
+        try:
+            result = fitted(type, self._computed(source, path), source)
+        except ExpressionError as exc:
+            raise as_param_error(exc, path) from exc
+        self._interpolation.spend(result, path)
+        return result
+
+    def _computed(self, source: str, path: str) -> Any:
+        """Return the bare result of the expression; raise `_Unready` if it asks for what has no result yet."""
+        expression = self._compiled(source, path)
+        names: dict[str, Any] = {"params": _ParamsMap(self)}
+        for variable in expression.variables:
+            value = self._value_named(mention_of(variable), path)
+            if value is _MISSING:
+                raise unknown_name(variable, source)
+            names[variable] = value
+        if self._sources is None:
+            self._sources = FactSources(self._scope.facts(), self._scope)
+        return self._budget.run(expression, names, self._sources)
+
+    def _compiled(self, source: str, path: str) -> CompiledExpression:
+        try:
+            return self._budget.compiled(source)
+        except ExpressionError as exc:
+            raise as_param_error(exc, path) from exc
+
+    # --- what a name means ---------------------------------------------------------------------------------
+
+    def _value_named(self, mention: Mention, path: str) -> Any:
+        """Return what *mention* names, or _MISSING."""
+        *outputs, param = mention.alternatives
+        if outputs and (value := self._output_named(mention, path)) is not _MISSING:
+            return value
+        for name, way in param.readings():
+            value = self._known_param(name)
+            if value is not _MISSING:
+                return _descend(value, way, mention, path) if way else value
+        return _MISSING
 
     def _output_named(self, mention: Mention, path: str) -> Any:
         """Return the output that *mention* names, or _MISSING."""
@@ -164,12 +288,27 @@ class _Evaluation:
         for reference in mention.alternatives[:-1]:
             assert reference.step_id is not None
             for name, way in reference.readings():
-                try:
-                    value = self._scope.output(reference.step_id, name)
-                except KeyError:
-                    continue
-                yield reference.step_id, value, way
-                break
+                value = self._output(reference, name)
+                if value is not _MISSING:
+                    yield reference.step_id, value, way
+                    break
+
+    def _output(self, reference: Reference, name: str) -> Any:
+        """Return an output of an upstream step, a parameter of the step itself, or one of a signal; or _MISSING."""
+        assert reference.step_id is not None
+        if self._is_own(reference):
+            return self._results.get(name, _MISSING)
+        try:
+            return self._scope.output(reference.step_id, name)
+        except KeyError:
+            pass
+        try:
+            return self._scope.facts().signal(reference.step_id, name)
+        except KeyError:
+            return _MISSING
+
+    def _is_own(self, reference: Reference) -> bool:
+        return bool(self._step_id) and reference.step_id == self._step_id
 
     def _known_param(self, name: str) -> Any:
         if name in self._results:
@@ -185,10 +324,55 @@ class _Evaluation:
     def _path(self, name: str) -> str:
         return f"{self._root}.{name}" if self._root else name
 
+    # --- what `params` means -------------------------------------------------------------------------------
 
-def _evaluate_expression(definition: ParamDefinition, path: str) -> Any:
-    """Refuse: this is the one place where an expression will be evaluated.  The door lets none through yet."""
-    raise ParamError(path, f"expressions are not supported yet: {definition.expression}")
+    def names_in_params(self) -> Iterator[str]:
+        """Yield the names of the workflow's parameters."""
+        inherited = self._scope.all_params()
+        yield from inherited
+        if self._of_workflow:
+            yield from (name for name in self._definitions if name not in inherited)
+
+    def param_of_workflow(self, name: str) -> Any:
+        """
+        Return the value of the workflow's parameter *name*.
+
+        Raises:
+            KeyError: there is none.
+        """
+        if self._of_workflow:
+            if name in self._results:
+                return self._results[name]
+            if name in self._definitions:
+                raise _Unready(name)
+        return self._scope.param(name)
+
+    def has_param_of_workflow(self, name: object) -> bool:
+        """Say whether the workflow has a parameter *name*, evaluated or not."""
+        if self._of_workflow and name in self._definitions:
+            return True
+        return isinstance(name, str) and self._scope_param(name) is not _MISSING
+
+
+class _ParamsMap(Mapping[str, Any]):
+    """All parameters of the workflow, each looked up when an expression asks for it."""
+
+    __slots__ = ("_evaluation",)
+
+    def __init__(self, evaluation: _Evaluation) -> None:
+        self._evaluation = evaluation
+
+    def __getitem__(self, name: str) -> Any:
+        return self._evaluation.param_of_workflow(name)
+
+    def __contains__(self, name: object) -> bool:
+        return self._evaluation.has_param_of_workflow(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._evaluation.names_in_params()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _descend(value: Any, way: Sequence[str], mention: Mention, path: str) -> Any:

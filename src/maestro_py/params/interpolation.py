@@ -97,6 +97,18 @@ class Interpolation:
             self._spend(len(value), path)
         return value
 
+    def spend(self, value: Any, path: str) -> None:
+        """
+        Count a result that is no literal.
+
+        Raises:
+            ParamError: all together is too large.
+        """
+        if isinstance(value, str):
+            self._spend(len(value), path)
+        elif isinstance(value, list | dict):
+            self._spend(len(_ENCODER.encode(value)), path)
+
     def _spend(self, size: int, path: str) -> None:
         self._left -= size
         if self._left < 0:

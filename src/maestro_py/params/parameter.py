@@ -14,9 +14,21 @@ from maestro_py.model.definition import ParamDefinition, ParamMode, ParamType
 class ParamSource(StrEnum):
     """Where the value of a parameter comes from (specification 4.2)."""
 
+    SYSTEM = "SYSTEM"
+    TEMPLATE_SCHEMA = "TEMPLATE_SCHEMA"
+    SYSTEM_INJECTED = "SYSTEM_INJECTED"
     SYSTEM_DEFAULT = "SYSTEM_DEFAULT"
     DEFINITION = "DEFINITION"
+    SIGNAL = "SIGNAL"
+    TIME_TRIGGER = "TIME_TRIGGER"
+    OUTPUT_PARAMETER = "OUTPUT_PARAMETER"
     LAUNCH = "LAUNCH"
+    RESTART = "RESTART"
+    SUBWORKFLOW = "SUBWORKFLOW"
+    TEMPLATE = "TEMPLATE"
+    FOREACH = "FOREACH"
+    WHILE = "WHILE"
+    WORKFLOW_PARAMETER = "WORKFLOW_PARAMETER"
 
 
 class Parameter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

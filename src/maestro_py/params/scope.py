@@ -1,8 +1,15 @@
-"""Name what an evaluation may read of the world: parameters in scope and outputs of completed steps."""
+"""Name what an evaluation may read of the world: parameters in scope, outputs of completed steps, facts."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from maestro_py.params.facts import Facts
+
+#: What ``params.getFromStep`` tells of a completed step besides its parameters.
+STEP_STATUS: Final = "MAESTRO_STEP_STATUS"
+STEP_END_TIME: Final = "MAESTRO_STEP_END_TIME"
 
 
 class Scope(Protocol):
@@ -17,6 +24,10 @@ class Scope(Protocol):
         """
         ...
 
+    def all_params(self) -> Mapping[str, Any]:
+        """Return every parameter that `param` knows: what ``params`` means in an expression."""
+        ...
+
     def output(self, step_id: str, name: str) -> Any:
         """
         Return the output *name* of the completed step, or its evaluated parameter of that name.
@@ -26,14 +37,29 @@ class Scope(Protocol):
         """
         ...
 
+    def facts(self) -> Facts:
+        """Return the time, and what is known of the instance, the step and the signal; asked for only when needed."""
+        ...
+
 
 class EmptyScope:
     """The scope of workflow parameters: nothing has run yet."""
+
+    def __init__(self, facts: Facts = Facts()) -> None:  # noqa: B008  # frozen
+        self._facts = facts
 
     def param(self, name: str) -> Any:
         """Raise KeyError: there is nothing."""
         raise KeyError(name)
 
+    def all_params(self) -> Mapping[str, Any]:
+        """Return nothing."""
+        return {}
+
     def output(self, step_id: str, name: str) -> Any:
         """Raise KeyError: there is nothing."""
         raise KeyError(step_id, name)
+
+    def facts(self) -> Facts:
+        """Return what was handed in."""
+        return self._facts

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from maestro_py.model.definition import Workflow
+from maestro_py.model.events import Event
 
 
 class Taken(NamedTuple):
@@ -166,6 +167,8 @@ class Writes:
     new_attempts: list[dict[str, Any]] = field(default_factory=list)
     #: p, u, i, n, s, t, e, r, w, m as above
     attempts: list[dict[str, Any]] = field(default_factory=list)
+    #: as new_attempts: of attempts whose parameters were evaluated after their rows had been made
+    evaluated: list[dict[str, Any]] = field(default_factory=list)
     #: p, u, f fire ms, e event
     timers: list[dict[str, Any]] = field(default_factory=list)
     #: p, c class, u run uid, w workflow id, e event
@@ -253,6 +256,16 @@ class EngineStore(Protocol):
 
         Raises:
             StoreUnavailable: PostgreSQL is away; whether a COMMIT took effect is then unknown.
+        """
+        ...
+
+    async def send(self, partition: int, run_uid: UUID, event: Event) -> None:
+        """
+        Put *event* into the inbox of a run, in a transaction of its own.
+
+        Raises:
+            BadRow: PostgreSQL refuses a value of it.
+            StoreUnavailable: PostgreSQL is away; whether the event is there is unknown.
         """
         ...
 

@@ -15,7 +15,8 @@ from maestro_py.admission import StartOutcome, StartRequest, StartResult, Versio
 from maestro_py.model.definition import Workflow
 from maestro_py.model.errors import MaestroError, ParamError, StoreUnavailable, Unprocessable
 from maestro_py.model.ids import new_uid
-from maestro_py.params import Parameter, evaluate_workflow_params
+from maestro_py.params import Parameter, start_facts, start_work
+from maestro_py.ports.evaluator import IN_THREAD, Evaluator, params_of_start
 from maestro_py.ports.signal_store import Contended, Cursor, CursorTransaction, Signal, SignalStore
 from maestro_py.signals.triggers import Advance, advance_all, initiator_of, request_id_of
 
@@ -69,6 +70,7 @@ async def visit(
     now_ms: int,
     resting: Collection[str] = (),
     cursors_at_most: int = CURSORS_AT_MOST,
+    evaluator: Evaluator = IN_THREAD,
 ) -> Visit:
     """
     Apply signals of *name* to some of the cursors that are behind, and return what to hint and whether work remains.
@@ -80,6 +82,7 @@ async def visit(
         now_ms: UTC epoch ms.
         resting: Workflows to leave alone.
         cursors_at_most: 1 finds out which of several is to blame for `VisitFailed`.
+        evaluator: Evaluates parameters that are too heavy for the loop.
 
     Raises:
         Contended: others hold what is left to do.
@@ -94,7 +97,7 @@ async def visit(
                 cursors = await tx.take_contended(name, resting)
             if not cursors:
                 return Visit()
-            return await _apply(name, tx, cursors, definitions, now_ms)
+            return await _apply(name, tx, cursors, _Starts(definitions, evaluator, now_ms))
     except (Contended, StoreUnavailable):
         raise
     except Exception as exc:
@@ -102,9 +105,15 @@ async def visit(
         raise VisitFailed({cursor.workflow_id for cursor in cursors}) from exc
 
 
-async def _apply(
-    name: str, tx: CursorTransaction, cursors: Sequence[Cursor], definitions: Definitions, now_ms: int
-) -> Visit:
+class _Starts(NamedTuple):
+    """What starting runs needs."""
+
+    definitions: Definitions
+    evaluator: Evaluator
+    now_ms: int
+
+
+async def _apply(name: str, tx: CursorTransaction, cursors: Sequence[Cursor], starts: _Starts) -> Visit:
     listening = [cursor for cursor in cursors if cursor.active is not None]
     deaf = [cursor for cursor in cursors if cursor.active is None]
     if deaf:
@@ -114,7 +123,7 @@ async def _apply(
         first = min(cursor.next_seq for cursor in listening)
         signals = await tx.signals(name, first, SIGNALS_AT_MOST)
         advances = advance_all(listening, signals, STARTS_AT_MOST)
-    results = await _start(tx, advances, definitions, now_ms)
+    results = await _start(tx, advances, starts)
     if advances:
         await tx.move([(moved.cursor, moved.next_seq) for moved in advances])
     return Visit(
@@ -125,15 +134,13 @@ async def _apply(
     )
 
 
-async def _start(
-    tx: CursorTransaction, advances: Sequence[Advance], definitions: Definitions, now_ms: int
-) -> list[StartResult]:
+async def _start(tx: CursorTransaction, advances: Sequence[Advance], starts: _Starts) -> list[StartResult]:
     uids = {moved.cursor.active.definition_uid for moved in advances if moved.matched and moved.cursor.active}
     if not uids:
         return []
-    workflows = await definitions.of(tx, uids)
-    requests = [request for moved in advances for request in _requests(moved, workflows, now_ms)]
-    results = await tx.start(requests, now_ms)
+    workflows = await starts.definitions.of(tx, uids)
+    requests = [request for moved in advances for request in await _requests(moved, workflows, starts)]
+    results = await tx.start(requests, starts.now_ms)
     for result in results:
         # We hold the workflow's row since before we read its version, so no other outcome is possible.
         if not result.was_stored and result.outcome is not StartOutcome.DUPLICATED:
@@ -141,43 +148,37 @@ async def _start(
     return results
 
 
-def _requests(moved: Advance, workflows: dict[UUID, Workflow], now_ms: int) -> list[StartRequest]:
+async def _requests(moved: Advance, workflows: dict[UUID, Workflow], starts: _Starts) -> list[StartRequest]:
     """Return one start for each signal that *moved* matched; what differs between them is the initiator."""
     active = moved.cursor.active
-    if active is None or not moved.matched:
+    if active is None:
         return []
-    workflow = workflows[active.definition_uid]
-    params, failure = _evaluated(workflow, active.owner, now_ms)
-    return [_request(moved.cursor, signal, workflow, params, failure, now_ms) for signal in moved.matched]
+    workflow = workflows[active.definition_uid] if moved.matched else None
+    return [await _request(moved.cursor, signal, workflow, starts) for signal in moved.matched if workflow]
 
 
-def _evaluated(workflow: Workflow, owner: str | None, now_ms: int) -> tuple[dict[str, Parameter], str | None]:
+async def _request(cursor: Cursor, signal: Signal, workflow: Workflow, starts: _Starts) -> StartRequest:
+    assert cursor.active is not None
+    run_uid, initiator, owner = new_uid(), initiator_of(cursor, signal), cursor.active.owner
+    params: dict[str, Parameter] = {}
+    failure: str | None = None
     try:
-        return evaluate_workflow_params(workflow, {}, system={"owner": owner}, now_ms=now_ms), None
+        facts = start_facts(workflow, initiator, owner=owner, seed=str(run_uid), now_ms=starts.now_ms)
+        work = start_work(workflow, {}, system={"owner": owner}, facts=facts)
+        params = await params_of_start(work, starts.evaluator)
     except ParamError as exc:
         # Nobody waits for an answer to whom it could be told: the run is stored as FAILED (``persist_failed_run``).
-        return {}, str(exc)
-
-
-def _request(
-    cursor: Cursor,
-    signal: Signal,
-    workflow: Workflow,
-    params: dict[str, Parameter],
-    failure: str | None,
-    now_ms: int,
-) -> StartRequest:
-    assert cursor.active is not None
+        failure = str(exc)
     return StartRequest(
         workflow_id=cursor.workflow_id,
-        run_uid=new_uid(),
+        run_uid=run_uid,
         request_id=request_id_of(cursor, signal),
         version_name=VersionName.ACTIVE,
         workflow_version=cursor.active.workflow_version,
         definition_uid=cursor.active.definition_uid,
-        initiator=initiator_of(cursor, signal),
+        initiator=initiator,
         params=params,
-        request_time_ms=now_ms,
+        request_time_ms=starts.now_ms,
         workflow_name=workflow.name,
         tags=workflow.tags,
         failure=failure,

@@ -16,6 +16,7 @@ import structlog
 
 from maestro_py.model.errors import StoreUnavailable
 from maestro_py.ports.clock import Clock
+from maestro_py.ports.evaluator import IN_THREAD, Evaluator
 from maestro_py.ports.process_beat import Judge, ProcessBeat
 from maestro_py.ports.signal_store import Contended, SignalStore
 from maestro_py.ports.transport import Address, HintKind, Transport
@@ -41,6 +42,7 @@ class SignalProcess:
         judge: Ends what dead processes hold: a service that was stopped inside a start would wedge its workflows.
         clock: Stamps the runs.
         sweep_interval_ms: The most that a lost hint costs.
+        evaluator: Evaluates parameters that are too heavy for the loop; closed by whoever made it.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class SignalProcess:
         clock: Clock,
         *,
         sweep_interval_ms: int = 1_500,
+        evaluator: Evaluator = IN_THREAD,
     ) -> None:
         self._store = store
         self._transport = transport
         self._beat = beat
         self._judge = judge
         self._clock = clock
+        self._evaluator = evaluator
         self._sweep_seconds = sweep_interval_ms / 1000
         self._definitions = Definitions()
         self._backlog = Backlog()
@@ -138,6 +142,7 @@ class SignalProcess:
                 now_ms=self._clock.now_ms(),
                 resting=self._backlog.resting(now),
                 cursors_at_most=1 if left_one_by_one else CURSORS_AT_MOST,
+                evaluator=self._evaluator,
             )
         except StoreUnavailable:
             await asyncio.sleep(_OUTAGE_PAUSE)

@@ -60,7 +60,7 @@ JOIN LATERAL (
 LOAD_ATTEMPTS: Final = """
 SELECT a.partition, a.run_uid, a.step_id, a.attempt, a.step_seq, a.status, a.times::text, a.error_retries,
        a.platform_retries, a.timeout_retries, a.params::text, a.edges::text, a.runtime::text, a.intent, a.message,
-       CASE WHEN a.status IN ('SUCCEEDED', 'SKIPPED', 'COMPLETED_WITH_ERROR') THEN a.outputs::text END,
+       CASE WHEN a.status IN ('FINISHING', 'SUCCEEDED', 'SKIPPED', 'COMPLETED_WITH_ERROR') THEN a.outputs::text END,
        a.dispatch IS NOT NULL
 FROM unnest(%(partitions)s::smallint[], %(runs)s::uuid[]) AS k (partition, run_uid)
 JOIN LATERAL (
@@ -90,6 +90,11 @@ JOIN LATERAL (
 ) i ON true
 """
 
+SEND: Final = """
+INSERT INTO engine_inbox (partition, class, run_uid, payload)
+VALUES (%(partition)s, %(class)s, %(run_uid)s, %(payload)s::json)
+"""
+
 #: Tell a chunk of the live iterations of a foreach something.
 STOP_CHUNK: Final = """
 WITH live AS MATERIALIZED (
@@ -103,7 +108,7 @@ WITH live AS MATERIALIZED (
 SELECT partition, instance_id FROM live ORDER BY instance_id
 """
 
-#: What a batch writes to most tables, as parts that `save_statement` joins into one statement.  The first two must
+#: What a batch writes to most tables, as parts that `save_statement` joins into one statement.  The first three must
 #: change as many rows as they are given.
 SAVE_PARTS: Final[dict[str, LiteralString]] = {
     "runs": """
@@ -121,6 +126,17 @@ SAVE_PARTS: Final[dict[str, LiteralString]] = {
     SET status = r.s, times = r.t, edges = r.e, runtime = r.r, intent = r.w, message = r.m
     FROM json_to_recordset(%(attempts)s::json)
          AS r (p smallint, u uuid, i text, n int, s text, t json, e json, r json, w text, m text)
+    WHERE a.partition = r.p AND a.run_uid = r.u AND a.step_id = r.i AND a.attempt = r.n
+    RETURNING 1
+""",
+    "evaluated": """
+    UPDATE step_attempt a
+    SET status = r.s, times = r.t, params = r.a, edges = r.e, runtime = r.r, intent = r.w, message = r.m,
+        dispatch = r.d, queue = r.q, backend_keys = r.k, task = r.j, timeout_ms = r.l,
+        queued_at = CASE WHEN r.d = 'QUEUED' THEN now() END
+    FROM json_to_recordset(%(evaluated)s::json)
+         AS r (p smallint, u uuid, i text, n int, s text, t json, a json, e json, r json, w text, m text, d text,
+               q text, k text[], j json, l bigint)
     WHERE a.partition = r.p AND a.run_uid = r.u AND a.step_id = r.i AND a.attempt = r.n
     RETURNING 1
 """,
@@ -161,7 +177,7 @@ def save_statement(parts: tuple[str, ...]) -> LiteralString:
     joined: LiteralString = ", ".join(f"{part} AS ({SAVE_PARTS[part]})" for part in SAVE_PARTS if part in parts)
     counts: LiteralString = " + ".join(
         f"1 / CASE WHEN (SELECT count(*) FROM {part}) = %({part}_expected)s THEN 1 ELSE 0 END"  # noqa: S608  # table names of ours
-        for part in ("runs", "attempts")
+        for part in ("runs", "attempts", "evaluated")
         if part in parts
     )
     return "WITH " + joined + " SELECT " + (counts or "1")

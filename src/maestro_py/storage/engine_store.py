@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow
 
 from maestro_py.model.definition import Workflow, decode_workflow
 from maestro_py.model.errors import BadRow, Fenced, NotFound, RowContended, StaleInstance
+from maestro_py.model.events import CLASS_OF, Event, encode_event
 from maestro_py.ports.engine_store import (
     AttemptKey,
     AttemptRow,
@@ -162,7 +163,11 @@ class PostgresTransaction:
         parts = {name: rows for name in sql.SAVE_PARTS if (rows := getattr(writes, name))}
         if parts:
             arguments: dict[str, Any] = {name: _document(rows) for name, rows in parts.items()}
-            arguments |= {"runs_expected": len(writes.runs), "attempts_expected": len(writes.attempts)}
+            arguments |= {
+                "runs_expected": len(writes.runs),
+                "attempts_expected": len(writes.attempts),
+                "evaluated_expected": len(writes.evaluated),
+            }
             await self._conn.execute(sql.save_statement(tuple(parts)), arguments, prepare=True)
 
     async def _write(self, statement: LiteralString, rows: Sequence[dict[str, Any]]) -> Any:
@@ -231,6 +236,18 @@ class PostgresEngineStore:
                 yield transaction
             finally:
                 await transaction.end()
+
+    async def send(self, partition: int, run_uid: UUID, event: Event) -> None:
+        """Put *event* into the inbox of a run, in a transaction of its own."""
+        arguments = {
+            "partition": partition,
+            "class": CLASS_OF[type(event)],
+            "run_uid": run_uid,
+            "payload": encode_event(event).decode(),
+        }
+        async with self._database.connection() as conn:
+            with _translated():
+                await conn.execute(sql.SEND, arguments, prepare=True)
 
     async def workflow(self, definition_uid: UUID) -> tuple[Workflow, str]:
         """Return a definition and the internal id of its workflow."""

@@ -30,7 +30,12 @@ from maestro_py.model.statuses import Dispatch, EventClass, InstanceStatus, Outc
 from maestro_py.ports.engine_store import AttemptKey, AttemptRow, Launch, RunKey, RunRow, StopChunk, Taken, Writes
 
 #: Whose outputs are read back (`LOAD_ATTEMPTS`).
-_WITH_OUTPUTS: Final = (StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.COMPLETED_WITH_ERROR)
+_WITH_OUTPUTS: Final = (
+    StepStatus.FINISHING,
+    StepStatus.SUCCEEDED,
+    StepStatus.SKIPPED,
+    StepStatus.COMPLETED_WITH_ERROR,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,6 +129,8 @@ class StoreInMemory:
             self._update_run(row)
         for row in _as_json(writes.attempts):
             self._update_attempt(self.attempts[_key(row)], row)
+        for row in _as_json(writes.evaluated):
+            self._complete_attempt(self.attempts[_key(row)], row)
         for row in _as_json(writes.new_attempts):
             self._insert_attempt(row)
         for row in _as_json(writes.items):
@@ -174,6 +181,11 @@ class StoreInMemory:
     def _update_attempt(self, attempt: Attempt, row: dict[str, Any]) -> None:
         attempt.status, attempt.times, attempt.edges = row["s"], row["t"], row["e"]
         attempt.runtime, attempt.intent, attempt.message = row["r"], row["w"], row["m"]
+
+    def _complete_attempt(self, attempt: Attempt, row: dict[str, Any]) -> None:
+        self._update_attempt(attempt, row)
+        attempt.params, attempt.task, attempt.timeout_ms = row["a"], row["j"], row["l"]
+        attempt.dispatch, attempt.queue, attempt.backend_keys = row.get("d"), row.get("q"), row.get("k")
 
     def _insert_attempt(self, row: dict[str, Any]) -> None:
         key = _key(row)

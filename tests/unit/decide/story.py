@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from maestro_py.engine.evaluations import Evaluation, event_of
 from maestro_py.model.definition import Step, Workflow
-from maestro_py.model.effects import Effect
+from maestro_py.model.effects import Effect, EvaluateElsewhere
 from maestro_py.model.events import Event, RunOverdue, RunStarted, StopRequested, decode_event
 from maestro_py.model.statuses import Dispatch, InstanceStatus, Outcome
+from maestro_py.params import answer, decode_answer, encode_work
 from maestro_py.ports.engine_store import RunRow, Taken
 from maestro_py.testing.builders import NOON_MS, RUN_UID, a_run_row, a_workflow
 from tests.unit.decide.engine_in_memory import EngineInMemory
@@ -75,11 +77,15 @@ class Story:
     def pass_seconds(self, seconds: float) -> Story:
         """Let time go by, and deliver the timers that are due then."""
         self.now_ms += int(seconds * 1000)
+        self.effects = []
         for id_, (fire_ms, event) in sorted(self.store.timers.items()):
             if fire_ms <= self.now_ms:
                 del self.store.timers[id_]
                 self.deliver([event])
-        return self.settle()
+        fired = self.effects
+        self.settle()
+        self.effects = [*fired, *self.effects]
+        return self
 
     def report(self, step_id: str, outcome: Outcome = Outcome.DONE, run_uid: UUID = RUN_UID, **said: Any) -> Story:
         """Have a worker claim and report the step's newest attempt."""
@@ -104,6 +110,21 @@ class Story:
         """Have the deadline of the step's newest attempt pass."""
         self.store.overdue(self.attempt(step_id))
         return self.settle()
+
+    def evaluate(self, step_id: str) -> Story:
+        """Have what the step waits for evaluated elsewhere, and tell it the answer."""
+        return self.tell(self.answer_for(step_id))
+
+    def answer_for(self, step_id: str) -> Event:
+        """Return the answer to the evaluation that was last given away for the step."""
+        effect = next(e for e in reversed(self.given_away) if e.step_id == step_id)
+        evaluation = Evaluation(self.run.partition, RUN_UID, effect.step_id, effect.attempt, effect.work)
+        return event_of(evaluation, decode_answer(answer(encode_work(effect.work))))
+
+    @property
+    def given_away(self) -> list[EvaluateElsewhere]:
+        """The evaluations that were given away since the last word was said."""
+        return [effect for effect in self.effects if isinstance(effect, EvaluateElsewhere)]
 
     def run_overdue(self) -> Story:
         """Have the deadline of the run pass."""

@@ -19,9 +19,12 @@ from maestro_py.model.events import (
     AttemptRevoked,
     ChildFinished,
     ChildrenStopContinued,
+    EdgesEvaluated,
+    EvaluationDue,
     Event,
     InboxEvent,
     LaunchContinued,
+    ParamsEvaluated,
     RunEnded,
     RunOverdue,
     RunStarted,
@@ -51,8 +54,13 @@ EVENTS: Final[dict[type[Event], Event]] = {
         ChildFinished("a", 1, 1, InstanceStatus.SUCCEEDED),
         LaunchContinued("a", 1),
         ChildrenStopContinued("a", 1, 0, InstanceStatus.STOPPED),
+        EvaluationDue("a", 1),
+        ParamsEvaluated("a", 1, {}),
+        EdgesEvaluated("a", 1, {}),
     )
 }
+#: What nobody says of an attempt that a worker may run.
+IMPOSSIBLE_AT_WORKER: Final = (ChildFinished, LaunchContinued, ChildrenStopContinued, EdgesEvaluated)
 NO_OPS: Final = [(key, rule) for key, rule in table.STEP_TRANSITIONS.items() if rule.__name__.startswith("ignore_")]
 
 
@@ -105,7 +113,7 @@ def test_a_run_takes_an_event_or_refuses_it_by_name(status: InstanceStatus, even
     if rule is table.impossible:
         with pytest.raises(InvalidTransition, match=rf"is {status} and cannot take {event.__name__}"):
             table.decide(run, EVENTS[event], NOON_MS)
-    elif status is InstanceStatus.IN_PROGRESS and event in (ChildFinished, LaunchContinued, ChildrenStopContinued):
+    elif status is InstanceStatus.IN_PROGRESS and event in IMPOSSIBLE_AT_WORKER:
         with pytest.raises(InvalidTransition, match="so it cannot take"):
             table.decide(run, EVENTS[event], NOON_MS)
     elif status.is_terminal:

@@ -22,6 +22,7 @@ from maestro_py.engine.decide.state import Run
 from maestro_py.model.effects import Effect
 from maestro_py.model.events import Event, RunOverdue, StopRequested
 from maestro_py.model.statuses import InstanceStatus, StepStatus
+from maestro_py.params import Budget
 
 Record = tuple[str, int, str, str, int]
 K = TypeVar("K")
@@ -58,12 +59,12 @@ class Witness:
             patch.setattr(batch, "decide", self.decide)
             yield
 
-    def decide(self, run: Run, event: Event, now_ms: int) -> list[Effect]:
+    def decide(self, run: Run, event: Event, now_ms: int, budget: Budget | None = None) -> list[Effect]:
         """Decide as the table says, and look at the result."""
         before = {step_id: step.status for step_id, step in run.steps.items()}
         quarantined = run.quarantine_reason is not None
         known = len(run.records)
-        effects = table.decide(run, event, now_ms)
+        effects = table.decide(run, event, now_ms, budget)
         self._note(event, before, run.records[known:], quarantined)
         check(run)
         self.effects += effects

@@ -74,38 +74,6 @@ def test_a_simple_step_of_a_later_kind_needs_no_type_to_be_refused(field: str) -
     assert "not supported yet" in refusal(simple({"id": "a", field: "x"}), f"steps[0].{field}")
 
 
-@pytest.mark.parametrize("condition", ["n > 2", "a == b;", "", "truth"])
-def test_conditions_of_edges(condition: str) -> None:
-    step = native_step("a", transition={"successors": {"b": condition}})
-
-    assert f"conditions other than true and false are not supported yet: {condition}" == refusal(
-        native(step, native_step("b")), "workflow.steps[0].step.transition.successors.b"
-    )
-    assert "not supported yet" in refusal(
-        simple(simple_step("a"), simple_step("b", "a", when=condition)), "steps[1].when"
-    )
-
-
-def test_a_condition_of_another_type_is_wrong() -> None:
-    document = simple(simple_step("a"), simple_step("b", "a", when=1))
-
-    assert "must be true or false" == refusal(document, "steps[1].when")
-
-
-def test_expressions() -> None:
-    expression = {"type": "LONG", "expression": "1 + 1;"}
-
-    assert "expressions are not supported yet" == refusal(
-        native(native_step("a"), params={"p": expression}), "workflow.params.p.expression"
-    )
-    assert "expressions are not supported yet" == refusal(
-        simple(simple_step("a", params={"p": expression})), "steps[0].params.p.expression"
-    )
-    nested = {"type": "MAP", "value": {"i": {"type": "LONG_ARRAY", "expression": "return l;"}}}
-    foreach = native_foreach("f", native_step("a"), params={"loop_params": nested})
-    assert "expressions are not supported yet" in errors_of(native(foreach)).values()
-
-
 def test_a_value_and_an_expression_are_one_too_many() -> None:
     both = {"type": "LONG", "value": 1, "expression": "1"}
 

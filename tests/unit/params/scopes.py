@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from maestro_py.model.definition import ParamDefinition, ParamMode, ParamType
-from maestro_py.params import evaluate_step_params
+from maestro_py.params import Facts, evaluate_step_params
 
 NOW_MS = 1_700_000_000_000
 
@@ -14,12 +14,30 @@ NOW_MS = 1_700_000_000_000
 class Given:
     """A scope that knows what it is given: parameters by name, outputs by (step, name)."""
 
-    def __init__(self, params: Mapping[str, Any] = {}, outputs: Mapping[tuple[str, str], Any] = {}) -> None:
+    def __init__(
+        self,
+        params: Mapping[str, Any] = {},
+        outputs: Mapping[tuple[str, str], Any] = {},
+        known: Facts = Facts(now_ms=NOW_MS, seed="test"),  # noqa: B008  # frozen
+    ) -> None:
+        self.known = known
         self.params = params
         self.outputs = outputs
 
     def param(self, name: str) -> Any:
         return self.params[name]
+
+    def all_params(self) -> Mapping[str, Any]:
+        return self.params
+
+    def facts(self) -> Facts:
+        return self.known
+
+    def all_outputs(self) -> Mapping[str, Mapping[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for (step_id, name), value in self.outputs.items():
+            found.setdefault(step_id, {})[name] = value
+        return found
 
     def output(self, step_id: str, name: str) -> Any:
         return self.outputs[step_id, name]

@@ -226,12 +226,6 @@ def test_a_definition_without_a_value_has_no_result() -> None:
     assert ("params.p", "has no value") == (error.path, error.message)
 
 
-def test_an_expression_is_refused_wherever_it_comes_from() -> None:
-    error = error_of(p=ParamDefinition(type=ParamType.LONG, expression="1 + 1"))
-
-    assert "expressions are not supported yet" in error.message
-
-
 def test_no_definitions_give_no_parameters() -> None:
     assert {} == evaluate_step_params({}, NOTHING, NOW_MS)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from maestro_py.engine.decide.finish import finish_step, set_status
+from maestro_py.engine.decide.finish import finish_step
 from maestro_py.engine.decide.foreach import start_foreach
 from maestro_py.engine.decide.graph import Node
+from maestro_py.engine.decide.parking import park_params
 from maestro_py.engine.decide.retries import KIND_OF, PLATFORM, TIMEOUT, USER
 from maestro_py.engine.decide.scope import RunScope, visible_values
-from maestro_py.engine.decide.state import Decision, Run, StepState
+from maestro_py.engine.decide.state import Decision, Run, StepState, set_status
 from maestro_py.model.effects import Dispatch, SetTimer
-from maestro_py.model.errors import ParamError
+from maestro_py.model.errors import OverBudget, ParamError
 from maestro_py.model.events import AttemptOverdue, TimerFired
 from maestro_py.model.statuses import StepStatus
-from maestro_py.params import evaluate_step_params, evaluate_timeout
+from maestro_py.params import Parameter, evaluate_step_params, evaluate_timeout
 
 #: A step's timeout when it states none, in ms: 10 days (specification 2.7).
 DEFAULT_TIMEOUT_MS: Final = 10 * 24 * 3_600_000
@@ -34,15 +35,31 @@ def activate(run: Run, node: Node, satisfied: bool, failed: StepState | None, de
         step.edges = dict.fromkeys((successor for successor, _ in node.successors), False)
         _end_unsatisfied(run, step, decision)
         return
-    definition = node.step
     try:
-        if definition.params:
-            step.params = evaluate_step_params(definition.params, RunScope(run), decision.now_ms)
+        if node.step.params:
+            step.params = _evaluated(run, step, decision)
+    except OverBudget:
+        park_params(run, step, decision)
+    except ParamError as exc:
+        finish_step(run, step, StepStatus.INTERNALLY_FAILED, decision, str(exc))
+    else:
+        begin_step(run, step, decision)
+
+
+def begin_step(run: Run, step: StepState, decision: Decision) -> None:
+    """Take an attempt whose parameters are known to its first wait state."""
+    try:
         step.timeout_ms = _timeout_ms(run, step)
-        _BEGIN.get(definition.type, _dispatch)(run, step, decision)
+        _BEGIN.get(step.node.step.type, _dispatch)(run, step, decision)
     except ParamError as exc:
         # The author's mistake, but no retry would mend it (specification 4.4).
         finish_step(run, step, StepStatus.INTERNALLY_FAILED, decision, str(exc))
+
+
+def _evaluated(run: Run, step: StepState, decision: Decision) -> dict[str, Parameter]:
+    budget = decision.budget
+    scope = RunScope(run, step, decision.now_ms, budget)
+    return evaluate_step_params(step.node.step.params, scope, decision.now_ms, step_id=step.step_id, budget=budget)
 
 
 def _new_attempt(run: Run, node: Node, failed: StepState | None) -> StepState:

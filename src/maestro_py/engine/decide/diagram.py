@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from maestro_py.engine.decide import table
+from maestro_py.engine.decide.evaluations import apply_edges, apply_params, evaluate_again
 from maestro_py.engine.decide.foreach import continue_launch, continue_stop, fold_child
 from maestro_py.engine.decide.reports import apply_loss, apply_report, apply_revocation
 from maestro_py.engine.decide.stopping import stop_run, stop_unstarted, time_out_run
-from maestro_py.model.events import Event
+from maestro_py.model.events import Event, ParamsEvaluated
 from maestro_py.model.statuses import InstanceStatus, StepStatus
 
 #: Causes that are no event to the step itself.
@@ -42,7 +43,11 @@ _S = StepStatus
 _R = InstanceStatus
 _ASKED: Final = (_S.STOPPED, _S.FATALLY_FAILED, _S.TIMED_OUT)
 _RETRIED: Final = (_S.USER_FAILED, _S.PLATFORM_FAILED, _S.TIMEOUT_FAILED)
+_WAITING_FOR_US: Final = (_S.EVALUATING_PARAMS, _S.RUNNING, *_RETRIED)
 _FAILED_FOR_GOOD: Final = (_S.FATALLY_FAILED, _S.COMPLETED_WITH_ERROR)
+#: Where a step whose work is done may go instead of its end: its edges take long to evaluate, or cannot be.
+_WHEN_EDGES_COMPUTE: Final = (_S.FINISHING, _S.INTERNALLY_FAILED)
+_DONE: Final = (_S.SUCCEEDED, _S.COMPLETED_WITH_ERROR)
 _ENDED_RUN: Final = (_R.SUCCEEDED, _R.FAILED, _R.STOPPED, _R.TIMED_OUT)
 _ENDED_EARLY: Final = (_R.STOPPED, _R.FAILED, _R.TIMED_OUT)
 
@@ -50,12 +55,18 @@ _ENDED_EARLY: Final = (_R.STOPPED, _R.FAILED, _R.TIMED_OUT)
 _STEP_ENDS: Final[Mapping[Callable[..., None], tuple[StepStatus, ...]]] = {
     apply_report: (
         *(_S.SUCCEEDED, _S.USER_FAILED, _S.PLATFORM_FAILED, _S.TIMEOUT_FAILED),
-        *(*_FAILED_FOR_GOOD, _S.STOPPED, _S.TIMED_OUT),
+        *(*_FAILED_FOR_GOOD, _S.STOPPED, _S.TIMED_OUT, *_WHEN_EDGES_COMPUTE),
     ),
-    apply_loss: (_S.PLATFORM_FAILED, _S.TIMEOUT_FAILED, *_FAILED_FOR_GOOD, _S.STOPPED, _S.TIMED_OUT),
+    apply_loss: (
+        *(_S.PLATFORM_FAILED, _S.TIMEOUT_FAILED, *_FAILED_FOR_GOOD, _S.STOPPED, _S.TIMED_OUT),
+        *_WHEN_EDGES_COMPUTE,
+    ),
     apply_revocation: (_S.TIMEOUT_FAILED, *_ASKED),
-    table.end_sleep: (_S.SUCCEEDED,),
-    fold_child: (_S.SUCCEEDED, *_FAILED_FOR_GOOD, _S.STOPPED, _S.TIMED_OUT),
+    table.end_sleep: (_S.SUCCEEDED, *_WHEN_EDGES_COMPUTE),
+    fold_child: (_S.SUCCEEDED, *_FAILED_FOR_GOOD, _S.STOPPED, _S.TIMED_OUT, *_WHEN_EDGES_COMPUTE),
+    apply_params: (_S.WAITING_FOR_PERMITS, _S.RUNNING, _S.SUCCEEDED, *_WHEN_EDGES_COMPUTE),
+    apply_edges: (*_DONE, _S.INTERNALLY_FAILED),
+    evaluate_again: (),
     continue_launch: (),
     continue_stop: (),
     table.retry: (_S.CREATED,),  # of the next attempt; the failed one stays as it is
@@ -68,15 +79,20 @@ _STEP_ASIDE: Final = (
     (_S.NOT_CREATED, (_S.CREATED,), BEGINS),
     (
         _S.CREATED,
-        (_S.WAITING_FOR_PERMITS, _S.RUNNING, _S.SUCCEEDED, _S.UNSATISFIED, _S.INTERNALLY_FAILED),
+        (
+            *(_S.EVALUATING_PARAMS, _S.WAITING_FOR_PERMITS, _S.RUNNING, _S.SUCCEEDED, _S.UNSATISFIED),
+            *_WHEN_EDGES_COMPUTE,
+        ),
         BEGINS,
     ),
-    (_S.RUNNING, (_S.SUCCEEDED,), BEGINS),  # a foreach over an empty list
+    (_S.RUNNING, (_S.SUCCEEDED, *_WHEN_EDGES_COMPUTE), BEGINS),  # a foreach over an empty list
+    (_S.RUNNING, (_S.SUCCEEDED, *_WHEN_EDGES_COMPUTE), ParamsEvaluated.__name__),  # so, too
     (_S.PLATFORM_FAILED, (_S.CREATED,), RETRIED_AT_ONCE),
-    *((status, _ASKED, STOP) for status in (_S.RUNNING, *_RETRIED)),
-    *((status, (_S.TIMED_OUT,), RUN_TIMEOUT) for status in (_S.RUNNING, *_RETRIED)),
-    *((status, (_S.STOPPED,), FAIL_IMMEDIATELY) for status in (_S.RUNNING, *_RETRIED)),
-    *((status, _ASKED, QUARANTINED) for status in (_S.WAITING_FOR_PERMITS, _S.RUNNING, *_RETRIED)),
+    *((status, _ASKED, STOP) for status in _WAITING_FOR_US),
+    *((status, (_S.TIMED_OUT,), RUN_TIMEOUT) for status in _WAITING_FOR_US),
+    *((status, (_S.STOPPED,), FAIL_IMMEDIATELY) for status in _WAITING_FOR_US),
+    *((_S.FINISHING, _DONE, cause) for cause in (STOP, RUN_TIMEOUT, FAIL_IMMEDIATELY)),
+    *((status, _ASKED, QUARANTINED) for status in (_S.WAITING_FOR_PERMITS, _S.FINISHING, *_WAITING_FOR_US)),
 )
 
 #: Where a run may go, by the rule that is applied to it.
@@ -137,6 +153,9 @@ def document() -> str:
             "A retry is a new attempt: the failed one stays as it is.  It begins when the timer of the backoff fires,",
             "or at once after the first loss of a worker.  A stop, a kill or a timeout of a dispatched attempt is",
             "remembered, and ends it when it was revoked, reported or lost.",
+            "",
+            "An attempt whose expressions take long waits in EVALUATING_PARAMS, or with its work done in FINISHING,",
+            "until they have been evaluated elsewhere.",
             "",
             *_diagram(step_arrows(), StepStatus),
             "",

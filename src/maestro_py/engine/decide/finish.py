@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from maestro_py.engine.decide.parking import park_edges
 from maestro_py.engine.decide.scope import edge_values
-from maestro_py.engine.decide.state import Decision, Run, StepState
+from maestro_py.engine.decide.state import Decision, Run, StepState, set_status
 from maestro_py.model.effects import NotifyParent, NotifyWorkflow
-from maestro_py.model.errors import ParamError
+from maestro_py.model.errors import OverBudget, ParamError
 from maestro_py.model.statuses import InstanceStatus, StepStatus
 
 #: How a step ends when its run is asked to end with this status (specification 6.2).
@@ -16,15 +17,6 @@ STEP_END_OF: Final = {
     InstanceStatus.FAILED: StepStatus.FATALLY_FAILED,
     InstanceStatus.TIMED_OUT: StepStatus.TIMED_OUT,
 }
-
-
-def set_status(run: Run, step: StepState, status: StepStatus, now_ms: int) -> None:
-    """Give *step* its new *status*, with its time, and remember the change for the event log."""
-    new = str(status)  # as plain text, which JSON needs as a key; `.value` takes seven times as long
-    run.changed[step.step_id, step.attempt] = step
-    run.records.append((step.step_id, step.attempt, str(step.status), new, now_ms))
-    step.status = status
-    step.times[new] = now_ms
 
 
 def finish_step(run: Run, step: StepState, status: StepStatus, decision: Decision, message: str | None = None) -> None:
@@ -41,9 +33,22 @@ def finish_step(run: Run, step: StepState, status: StepStatus, decision: Decisio
         step.message = message
     if status.is_complete and step.node.has_conditions:
         try:
-            step.edges = edge_values(run, step)
+            step.edges = edge_values(run, step, decision.now_ms, decision.budget)
+        except OverBudget:
+            park_edges(run, step, status, decision)
+            return
         except ParamError as exc:
-            status, step.message = StepStatus.INTERNALLY_FAILED, str(exc)
+            status, step.message = StepStatus.INTERNALLY_FAILED, failed_condition(exc)
+    settle_step(run, step, status, decision)
+
+
+def failed_condition(error: ParamError) -> str:
+    """Return the message of a step whose condition cannot be evaluated; the path of *error* names the successor."""
+    return f"the condition of the edge to '{error.path}' cannot be evaluated: {error.message}"
+
+
+def settle_step(run: Run, step: StepState, status: StepStatus, decision: Decision) -> None:
+    """Give a live step its final *status*, its edges being known, and let the DAG speak."""
     set_status(run, step, status, decision.now_ms)
     run.live -= 1
     was_closing = run.is_closing

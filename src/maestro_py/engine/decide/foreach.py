@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from maestro_py.engine.decide.finish import STEP_END_OF, finish_step, set_status
+from maestro_py.engine.decide.finish import STEP_END_OF, finish_step
 from maestro_py.engine.decide.scope import outer_params
-from maestro_py.engine.decide.state import CHUNK, Decision, ForeachState, Run, StepState
+from maestro_py.engine.decide.state import CHUNK, Decision, ForeachState, Run, StepState, set_status
 from maestro_py.model.effects import LaunchIterations, SendToSelf, StopIterations, StoreIterations
 from maestro_py.model.errors import InvalidTransition
 from maestro_py.model.events import ChildFinished, ChildrenStopContinued, Event, LaunchContinued

@@ -104,6 +104,6 @@ def _outer_references(foreach: Step) -> frozenset[Reference]:
     while stack:
         step = stack.pop()
         inner.add(step.id)
-        mentioned |= references(step.params)
+        mentioned |= references(step.params, step.successors.values())
         stack.extend(step.steps)
     return frozenset(reference for reference in mentioned if reference.step_id and reference.step_id not in inner)

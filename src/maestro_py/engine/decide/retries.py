@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from maestro_py.engine.decide.finish import finish_step, set_status
+from maestro_py.engine.decide.finish import finish_step
 from maestro_py.engine.decide.scope import RunScope
-from maestro_py.engine.decide.state import Decision, Run, StepState
+from maestro_py.engine.decide.state import Decision, Run, StepState, set_status
 from maestro_py.model.definition import Backoff, RetryPolicy, retry_policy_of
 from maestro_py.model.effects import SetTimer
 from maestro_py.model.errors import ParamError

@@ -16,7 +16,7 @@ from uuid import UUID
 from maestro_py.engine.decide.graph import Graph, Node
 from maestro_py.model.effects import Effect
 from maestro_py.model.statuses import InstanceStatus, StepStatus
-from maestro_py.params import Parameter
+from maestro_py.params import DECISION_VISITS, Budget, Parameter
 
 #: Iterations launched by one effect, and told to stop by one effect, at most.
 CHUNK: Final = 500
@@ -78,6 +78,7 @@ class StepState:
         "error_retries",
         "foreach",
         "intent",
+        "is_evaluated",
         "is_new",
         "message",
         "node",
@@ -113,6 +114,7 @@ class StepState:
         self.timeout_ms: int | None = None
         self.dispatched = False
         self.is_new = True
+        self.is_evaluated = False  #: This batch worked out what a new attempt usually has from the start.
 
     @property
     def is_live(self) -> bool:
@@ -277,13 +279,23 @@ class Run:
         return opened
 
 
+def set_status(run: Run, step: StepState, status: StepStatus, now_ms: int) -> None:
+    """Give *step* its new *status*, with its time, and remember the change for the event log."""
+    new = str(status)  # as plain text, which JSON needs as a key; `.value` takes seven times as long
+    run.changed[step.step_id, step.attempt] = step
+    run.records.append((step.step_id, step.attempt, str(step.status), new, now_ms))
+    step.status = status
+    step.times[new] = now_ms
+
+
 class Decision:
     """What one decision has gathered so far."""
 
-    __slots__ = ("effects", "now_ms", "ready", "stop_others")
+    __slots__ = ("budget", "effects", "now_ms", "ready", "stop_others")
 
-    def __init__(self, now_ms: int) -> None:
+    def __init__(self, now_ms: int, budget: Budget | None = None) -> None:
         self.now_ms = now_ms
+        self.budget = budget or Budget(DECISION_VISITS)  #: Of all expressions of the decision together.
         self.effects: list[Effect] = []
         #: Steps to begin: (node, whether any incoming edge was true, the failed attempt it retries).
         self.ready: deque[tuple[Node, bool, StepState | None]] = deque()

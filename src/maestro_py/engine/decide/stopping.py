@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from maestro_py.engine.decide.finish import STEP_END_OF, finish_step, set_run_status
+from maestro_py.engine.decide.finish import STEP_END_OF, finish_step, set_run_status, settle_step
 from maestro_py.engine.decide.foreach import stop_foreach, told_to_iterations
 from maestro_py.engine.decide.retries import TIMEOUT, fail_attempt
+from maestro_py.engine.decide.scope import literal_edges
 from maestro_py.engine.decide.state import Decision, Run, StepState
 from maestro_py.model.effects import CancelAttempt, StopIterations
 from maestro_py.model.events import RunOverdue, StopRequested
@@ -18,7 +19,11 @@ def stop_step(run: Run, step: StepState, target: InstanceStatus, decision: Decis
     A dispatched attempt ends only when it was revoked, reported or lost; here the intent is recorded.
     """
     end = STEP_END_OF[target]
-    if step.foreach is not None:
+    if step.status is StepStatus.FINISHING:
+        # Its work is done, and nothing begins after it any more: its natural end has won.
+        step.edges = literal_edges(step)
+        settle_step(run, step, step.intent or StepStatus.SUCCEEDED, decision)
+    elif step.foreach is not None:
         stop_foreach(run, step, end, target, decision)
     elif _is_at_worker(step):
         # A second request overwrites the first: a kill after a stop ends FAILED.
@@ -93,7 +98,7 @@ def force_end(run: Run, event: StopRequested, decision: Decision) -> None:
     for step in list(run.steps.values()):
         if not step.is_live:
             continue
-        if step.foreach is not None:
+        if step.foreach is not None and step.status is not StepStatus.FINISHING:
             # Now, for an event to ourselves would never be applied.
             told = told_to_iterations(event.target)
             decision.effects.append(StopIterations(step.step_id, step.attempt, 0, told))

@@ -11,6 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from maestro_py.engine.decide.activate import DEFAULT_TIMEOUT_MS, activate
+from maestro_py.engine.decide.evaluations import (
+    apply_edges,
+    apply_params,
+    evaluate_again,
+    ignore_evaluated,
+    ignore_finishing,
+)
 from maestro_py.engine.decide.finish import end_run, finish_step, set_run_status
 from maestro_py.engine.decide.foreach import continue_launch, continue_stop, fold_child
 from maestro_py.engine.decide.reports import apply_loss, apply_report, apply_revocation
@@ -33,8 +40,11 @@ from maestro_py.model.events import (
     AttemptRevoked,
     ChildFinished,
     ChildrenStopContinued,
+    EdgesEvaluated,
+    EvaluationDue,
     Event,
     LaunchContinued,
+    ParamsEvaluated,
     RunEnded,
     RunOverdue,
     RunStarted,
@@ -42,7 +52,7 @@ from maestro_py.model.events import (
     TimerFired,
 )
 from maestro_py.model.statuses import InstanceStatus, StepStatus
-from maestro_py.params import evaluate_timeout
+from maestro_py.params import Budget, evaluate_timeout
 
 RunRule = Callable[[Run, Any, Decision], None]
 StepRule = Callable[[Run, StepState, Any, Decision], None]
@@ -144,11 +154,22 @@ STEP_EVENTS: Final = (
     ChildFinished,
     LaunchContinued,
     ChildrenStopContinued,
+    EvaluationDue,
+    ParamsEvaluated,
+    EdgesEvaluated,
 )
 RUN_EVENTS: Final = (RunStarted, StopRequested, RunOverdue, RunEnded)
 
 _S = StepStatus
 _STEP_ROWS: Final[dict[tuple[StepStatus, type[Event]], StepRule]] = {
+    # its parameters are being evaluated elsewhere
+    (_S.EVALUATING_PARAMS, ParamsEvaluated): apply_params,
+    (_S.EVALUATING_PARAMS, EvaluationDue): evaluate_again,
+    **{
+        (status, event): ignore_evaluated
+        for status in (_S.WAITING_FOR_PERMITS, _S.RUNNING)
+        for event in (ParamsEvaluated, EvaluationDue)
+    },
     # dispatched to a worker; the public status is derived from the dispatch columns
     (_S.WAITING_FOR_PERMITS, AttemptReported): apply_report,
     (_S.WAITING_FOR_PERMITS, AttemptLost): apply_loss,
@@ -161,6 +182,15 @@ _STEP_ROWS: Final[dict[tuple[StepStatus, type[Event]], StepRule]] = {
     (_S.RUNNING, ChildFinished): fold_child,
     (_S.RUNNING, LaunchContinued): continue_launch,
     (_S.RUNNING, ChildrenStopContinued): continue_stop,
+    # its work is done, its edges are being evaluated elsewhere
+    (_S.FINISHING, EdgesEvaluated): apply_edges,
+    (_S.FINISHING, EvaluationDue): evaluate_again,
+    (_S.FINISHING, ParamsEvaluated): ignore_evaluated,
+    **{
+        (_S.FINISHING, event): ignore_finishing
+        for event in STEP_EVENTS
+        if event not in (EdgesEvaluated, EvaluationDue, ParamsEvaluated)
+    },
     # failed, the next attempt waits for its backoff
     **{(status, TimerFired): retry for status in (_S.USER_FAILED, _S.PLATFORM_FAILED, _S.TIMEOUT_FAILED)},
     **{
@@ -200,7 +230,7 @@ RUN_TRANSITIONS: Final[Mapping[tuple[InstanceStatus, type[Event]], RunRule]] = {
 }
 
 
-def decide(run: Run, event: Event, now_ms: int) -> list[Effect]:
+def decide(run: Run, event: Event, now_ms: int, budget: Budget | None = None) -> list[Effect]:
     """
     Apply *event* to *run*, follow everything that follows from it up to the next wait, and return the effects.
 
@@ -208,11 +238,12 @@ def decide(run: Run, event: Event, now_ms: int) -> list[Effect]:
         run: The working copy; changed in place.
         event: What happened.
         now_ms: UTC epoch ms; the caller's clock.
+        budget: Of the expressions; without, what one decision may do.
 
     Raises:
         InvalidTransition: the table has no row for this event in this status; the caller quarantines it.
     """
-    decision = Decision(now_ms)
+    decision = Decision(now_ms, budget)
     if run.quarantine_reason is not None and isinstance(event, StopRequested) and not run.status.is_terminal:
         force_end(run, event, decision)
         return decision.effects

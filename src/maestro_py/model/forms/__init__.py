@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from maestro_py.model.forms.properties import Properties
 from maestro_py.model.forms.push import Push, read_push
+from maestro_py.model.forms.reference_checks import ExpressionNames, NamesOf
 from maestro_py.model.forms.render import params_document, to_document
 from maestro_py.model.forms.step_words import KNOWN_TYPES
 
-__all__ = ["KNOWN_TYPES", "Properties", "Push", "params_document", "read_push", "to_document"]
+__all__ = [
+    "KNOWN_TYPES",
+    "ExpressionNames",
+    "NamesOf",
+    "Properties",
+    "Push",
+    "params_document",
+    "read_push",
+    "to_document",
+]

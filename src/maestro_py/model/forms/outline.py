@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from maestro_py.model.forms.edges import ALWAYS, NEVER, SeveralRead, as_expression, conditions_of
 from maestro_py.model.forms.simple import is_foreach
 from maestro_py.model.forms.step_words import is_program, spelled_type
 from maestro_py.model.templates import Location, Mention, escape_program, lone_mention, malformed_reference, mentions_in
 
 Mentions = list[tuple[Location, Mention]]
+Expressions = list[tuple[Location, str]]
 
 #: Fields of a step that see workflow parameters only (specification 2.7, 4.4).
 _WORKFLOW_ONLY: Final = ("timeout", "retry_policy", "retries")
+_PLAIN_WORDS: Final = (ALWAYS, NEVER)
 #: Fields of a step of the simple form that are no literals, or (params) are looked at by themselves.
 _SIMPLE_PLAIN: Final = frozenset(
     {"id", "type", "name", "description", "dependencies", "when", "params", "steps", "tags", "queue", "outputs"}
@@ -33,6 +36,8 @@ class Edge:
     target: str
     named: str
     at: Location
+    condition: str = ALWAYS  #: An expression, which sees what *source* sees once it has completed.
+    condition_at: Location = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,7 @@ class Node:
     is_open: bool = False  #: Whether those names are known only in a run.
     mentions: Mentions = field(default_factory=list)
     program_mentions: Mentions = field(default_factory=list)  #: In the text of a program, each once.
+    expressions: Expressions = field(default_factory=list)
     workflow_mentions: Mentions = field(default_factory=list)  #: Where only workflow parameters are visible.
     predecessors: tuple[Location, tuple[str, ...]] | None = None  #: As declared.
 
@@ -60,6 +66,7 @@ class Level:
     size: int  #: Elements of the list, also those that are no steps.
     nodes: list[Node]
     edges: list[Edge]
+    unjudged: list[tuple[Location, str]] = field(default_factory=list)  #: Conditions that no edge can judge, and why.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,9 @@ class Outline:
 
     level: Level
     params: Mapping[str, Mentions]  #: Of the workflow: what each refers to.
+    param_expressions: Mapping[str, Expressions]  #: Of the workflow, by parameter.
     params_at: Location
+    signals: frozenset[str]  #: Names of signals that start the workflow.
     mentions: Mentions  #: Elsewhere in the workflow, such as its timeout.
     malformed: list[tuple[Location, str]]  #: References that would stay as they are.
 
@@ -89,7 +98,11 @@ def _outline(workflow: Mapping[str, Any], at: Location, read_level: Callable[[An
     return Outline(
         level=read_level(workflow.get("steps"), (*at, "steps")),
         params={name: list(_param_mentions(value, (*at, "params", name))) for name, value in params.items()},
+        param_expressions={
+            name: list(_param_expressions(value, (*at, "params", name))) for name, value in params.items()
+        },
         params_at=(*at, "params"),
+        signals=frozenset(_signals(workflow)),
         mentions=list(mentions_in(workflow.get("timeout"), (*at, "timeout"))),
         malformed=list(_malformed(workflow, at)),
     )
@@ -118,13 +131,17 @@ def _add_native(level: Level, name: str, step: Mapping[str, Any], at: Location) 
             loop=frozenset(loop),
             spread=step.get("spread_items") is True,
             mentions=_params_mentions(params, (*at, "params")),
+            expressions=_params_expressions(params, (*at, "params")),
             workflow_mentions=_workflow_mentions(step, at),
             predecessors=((*at, "transition", "predecessors"), tuple(_texts(predecessors))) if predecessors else None,
         )
     )
-    for target in _object(transition.get("successors")):
+    for target, condition in _object(transition.get("successors")).items():
         edge_at = (*at, "transition", "successors", target)
-        level.edges.append(Edge(source=name, target=target, named=target, at=edge_at))
+        judged = condition if isinstance(condition, str) else ALWAYS
+        level.edges.append(
+            Edge(source=name, target=target, named=target, at=edge_at, condition=judged, condition_at=edge_at)
+        )
 
 
 def _simple_level(steps: Any, at: Location) -> Level:
@@ -149,14 +166,30 @@ def _add_simple(level: Level, name: str, step: dict[str, Any], at: Location) -> 
             spread=is_foreach(step),
             is_open=is_foreach(step) and _is_open(step.get("items")),
             mentions=[*mentions_in(literals, at), *_params_mentions(_object(step.get("params")), (*at, "params"))],
+            expressions=_params_expressions(_object(step.get("params")), (*at, "params")),
             program_mentions=[found for key, text in programs.items() for found in _in_program(text, (*at, key))],
             workflow_mentions=_workflow_mentions(step, at),
         )
     )
+    when = step.get("when")
+    judged = as_expression(when) if isinstance(when, str) and when.strip().lower() not in _PLAIN_WORDS else ALWAYS
+    conditions: Mapping[str, str] = {}
+    try:
+        conditions = conditions_of(judged, _texts(step.get("dependencies")))
+    except SeveralRead as exc:
+        level.unjudged.append(((*at, "when"), str(exc)))
     for index, source in enumerate(_list(step.get("dependencies"))):
         if isinstance(source, str):
-            edge_at = (*at, "dependencies", index)
-            level.edges.append(Edge(source=source, target=name, named=source, at=edge_at))
+            level.edges.append(
+                Edge(
+                    source=source,
+                    target=name,
+                    named=source,
+                    at=(*at, "dependencies", index),
+                    condition=conditions.get(source, ALWAYS),
+                    condition_at=(*at, "when"),
+                )
+            )
 
 
 def _in_program(text: Any, at: Location) -> Iterator[tuple[Location, Mention]]:
@@ -179,8 +212,25 @@ def _params_mentions(params: Mapping[str, Any], at: Location) -> Mentions:
     return [found for name, document in params.items() for found in _param_mentions(document, (*at, name))]
 
 
+def _params_expressions(params: Mapping[str, Any], at: Location) -> Expressions:
+    return [found for name, document in params.items() for found in _param_expressions(document, (*at, name))]
+
+
+def _param_expressions(document: Any, at: Location) -> Iterator[tuple[Location, str]]:
+    """Yield the expression of a definition, or those in the value of a MAP."""
+    if not isinstance(document, dict) or "type" not in document:
+        return
+    if isinstance(document.get("expression"), str):
+        yield (*at, "expression"), document["expression"]
+    elif isinstance(value := document.get("value"), dict) and str(document["type"]).upper() == "MAP":
+        for name, inner in value.items():
+            yield from _param_expressions(inner, (*at, "value", name))
+
+
 def _param_mentions(document: Any, at: Location) -> Iterator[tuple[Location, Mention]]:
     """Yield the mentions in a plain value, or in the value of a definition: the rest of that is no literal."""
+    if isinstance(document, dict) and "type" in document and document.get("expression") is not None:
+        return
     if not isinstance(document, dict) or "value" not in document or "type" not in document:
         yield from mentions_in(document, at)
     elif isinstance(value := document["value"], dict) and str(document["type"]).upper() == "MAP":
@@ -188,6 +238,14 @@ def _param_mentions(document: Any, at: Location) -> Iterator[tuple[Location, Men
             yield from _param_mentions(inner, (*at, "value", name))
     else:
         yield from mentions_in(value, (*at, "value"))
+
+
+def _signals(workflow: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the signals that start a workflow, in either form."""
+    for trigger in [*_list(workflow.get("signal_triggers")), *_list(workflow.get("triggers")), workflow.get("trigger")]:
+        yield from _object(_object(trigger).get("definitions"))
+        if isinstance(name := _object(trigger).get("signal_name"), str):
+            yield name
 
 
 def _workflow_mentions(step: Mapping[str, Any], at: Location) -> Mentions:

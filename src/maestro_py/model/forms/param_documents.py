@@ -121,7 +121,7 @@ def _read_value(
 ) -> ParamDefinition | None:
     """Return a definition with nothing but the type and the value, or None if that is wrong."""
     if document.get("expression") is not None:
-        return _read_expression(document, at, problems)
+        return _read_expression(kind, document, at, problems)
     if "value" not in document or (document["value"] is None and kind is not ParamType.JSON):
         problems.add(at, "needs a value")
         return None
@@ -134,11 +134,17 @@ def _read_value(
     return typed_definition(kind, value, (*at, "value"), problems)
 
 
-def _read_expression(document: Mapping[str, Any], at: Location, problems: Problems) -> ParamDefinition | None:
-    """Refuse: the one place where expressions come in; a later issue returns a definition here."""
-    if "value" in document:
+def _read_expression(
+    kind: ParamType, document: Mapping[str, Any], at: Location, problems: Problems
+) -> ParamDefinition | None:
+    """Return a definition with an expression; whether it is of the language, `reference_checks` looks at."""
+    expression = document["expression"]
+    if document.get("value") is not None:
         problems.add(at, "has both a value and an expression; give one")
-    problems.add((*at, "expression"), "expressions are not supported yet")
+    elif not isinstance(expression, str):
+        problems.add((*at, "expression"), f"must be a text, not {spell_kind(expression)}")
+    else:
+        return ParamDefinition(type=kind, expression=expression)
     return None
 
 

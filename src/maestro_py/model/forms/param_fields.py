@@ -38,7 +38,7 @@ def _loop_params(value: Any) -> dict[str, ParamDefinition]:
     params = _params(plain=False)(value)
     problems = Problems()
     loop = params.get("loop_params")
-    if loop is None or not loop.value:
+    if loop is None or (loop.expression is None and not loop.value):
         problems.add(("loop_params",), "is required: a foreach needs a MAP of lists to loop over")
     elif loop.type is not ParamType.MAP:
         problems.add(("loop_params", "type"), "must be MAP")
@@ -56,7 +56,7 @@ def _check_loop_values(values: Mapping[str, Any], problems: Problems) -> None:
             problems.add(at, f"'{_LOOP_INDEX}' is given by the service")
         if inner["type"] not in _LOOP_TYPES:
             problems.add((*at, "type"), f"{inner['type']} is no list to loop over")
-        elif not isinstance(inner["value"], list) and lone_mention(inner["value"]) is None:
+        elif "value" in inner and not isinstance(inner["value"], list) and lone_mention(inner["value"]) is None:
             problems.add((*at, "value"), "must be a list, or one reference to a list")
 
 

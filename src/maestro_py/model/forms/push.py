@@ -17,7 +17,7 @@ from maestro_py.model.forms.native import GitInfoDocument, PushDocument
 from maestro_py.model.forms.outline import Outline, outline_native, outline_simple
 from maestro_py.model.forms.problems import Problems
 from maestro_py.model.forms.properties import Properties
-from maestro_py.model.forms.reference_checks import check_references
+from maestro_py.model.forms.reference_checks import NamesOf, check_references, names_unread
 from maestro_py.model.forms.simple import SimpleWorkflowDocument
 from maestro_py.model.literals import spell_kind
 from maestro_py.model.templates import spell_location
@@ -39,7 +39,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     step_paths: dict[str, str] = {}  #: Step id to its place in the document, for later errors.
 
 
-def read_push(body: bytes, *, user: str | None, max_steps: int) -> Push:
+def read_push(body: bytes, *, user: str | None, max_steps: int, names_of: NamesOf = names_unread) -> Push:
     """
     Return what *body* says: JSON, with comments and trailing commas, in native or in simple form.
 
@@ -47,6 +47,7 @@ def read_push(body: bytes, *, user: str | None, max_steps: int) -> Push:
         body: As it came, UTF-8.
         user: Who pushes; the owner of a simple form that names none.
         max_steps: Steps of one definition, nested ones included.
+        names_of: Reads an expression, so that wrong ones are found.
 
     Raises:
         DefinitionInvalid: with every wrong field.
@@ -56,14 +57,14 @@ def read_push(body: bytes, *, user: str | None, max_steps: int) -> Push:
         message = f"must be an object, not {spell_kind(document)}"
         raise DefinitionInvalid(f"The definition {message}", [FieldError("", message)])
     if "workflow" in document:
-        return _read_native(document, max_steps)
+        return _read_native(document, max_steps, names_of)
     if "workflow_id" in document or "steps" in document:
-        return _read_simple(document, user, max_steps)
+        return _read_simple(document, user, max_steps, names_of)
     message = "has neither 'workflow' (the native form) nor 'workflow_id' (the simple form)"
     raise DefinitionInvalid(f"The definition {message}", [FieldError("", message)])
 
 
-def _read_native(document: dict[str, Any], max_steps: int) -> Push:
+def _read_native(document: dict[str, Any], max_steps: int, names_of: NamesOf) -> Push:
     problems = Problems()
     fields = PushDocument.model_fields
     extra = {key: value for key, value in document.items() if key not in fields}
@@ -71,9 +72,8 @@ def _read_native(document: dict[str, Any], max_steps: int) -> Push:
         if key in extra:
             problems.add((key,), "is a name that extra information may not have")
     outline = outline_native(document)
-    push = _read(
-        PushDocument, {key: value for key, value in document.items() if key in fields}, outline, max_steps, problems
-    )
+    known = {key: value for key, value in document.items() if key in fields}
+    push = _read(PushDocument, known, outline, max_steps, problems, names_of)
     return Push(
         workflow=push.workflow.workflow(),
         properties=push.properties.properties() if push.properties else None,
@@ -84,9 +84,9 @@ def _read_native(document: dict[str, Any], max_steps: int) -> Push:
     )
 
 
-def _read_simple(document: dict[str, Any], user: str | None, max_steps: int) -> Push:
+def _read_simple(document: dict[str, Any], user: str | None, max_steps: int, names_of: NamesOf) -> Push:
     outline = outline_simple(document)
-    push = _read(SimpleWorkflowDocument, document, outline, max_steps, Problems())
+    push = _read(SimpleWorkflowDocument, document, outline, max_steps, Problems(), names_of)
     return Push(
         workflow=push.workflow(),
         properties=push.properties(user),
@@ -97,7 +97,12 @@ def _read_simple(document: dict[str, Any], user: str | None, max_steps: int) -> 
 
 
 def _read(
-    model: type[_Document], document: Mapping[str, Any], outline: Outline, max_steps: int, problems: Problems
+    model: type[_Document],
+    document: Mapping[str, Any],
+    outline: Outline,
+    max_steps: int,
+    problems: Problems,
+    names_of: NamesOf,
 ) -> _Document:
     # Size first: everything else costs time with every step.
     check_size(outline, max_steps, problems)
@@ -108,7 +113,7 @@ def _read(
     except ValidationError as exc:
         collect(exc, problems)
     check_graph(outline, problems)
-    check_references(outline, problems)
+    check_references(outline, problems, names_of)
     problems.raise_if_any("The definition")
     assert result is not None, "a document that is no model has problems"
     return result

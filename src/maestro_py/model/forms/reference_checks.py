@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from maestro_py.model.forms.graph_checks import find_cycle, spell_cycle, suggestion
 from maestro_py.model.forms.outline import Level, Node, Outline
 from maestro_py.model.forms.problems import Problems
-from maestro_py.model.templates import Location, Mention, Reference
+from maestro_py.model.templates import Location, Mention, Reference, mention_of
 
 #: Parameters that every run has (specification 4.5, as far as they exist).
-SYSTEM_PARAMS: Final = frozenset({"RUN_TS", "owner", "workflow_id"})
+SYSTEM_PARAMS: Final = frozenset(
+    {
+        *("RUN_TS", "owner", "workflow_id", "DSL_DEFAULT_TZ", "WORKFLOW_CRON_TIMEZONE"),
+        *("TARGET_RUN_DATE", "TARGET_RUN_HOUR", "DERIVED_RUN_TS"),
+        *("DERIVED_RUN_DATE_US_PACIFIC", "DERIVED_RUN_DATE_US_PACIFIC_MINUS_ONE"),
+        *("DERIVED_RUN_DATE_UTC", "DERIVED_RUN_DATE_UTC_MINUS_ONE", "DERIVED_RUN_DATE_UTC_PLUS_ONE"),
+        *("DERIVED_RUN_DATE_UTC_MINUS_ONE_HOUR", "DERIVED_RUN_DATE_UTC_PLUS_ONE_HOUR"),
+        *("DERIVED_RUN_HOUR_US_PACIFIC", "DERIVED_RUN_HOUR_UTC"),
+        *("DERIVED_RUN_HOUR_UTC_MINUS_ONE_HOUR", "DERIVED_RUN_HOUR_UTC_PLUS_ONE_HOUR"),
+        *("LOCAL_RUN_DATE", "RUN_DATE", "RUN_DATE_MINUS_1", "RUN_DATE_MINUS_7"),
+    }
+)
 _LOOP_PARAMS: Final = frozenset({"loop_index", "index"})
 
 
-def check_references(outline: Outline, problems: Problems) -> None:
-    """Add every reference that names nothing to *problems*."""
+class ExpressionNames(NamedTuple):
+    """What an expression needs of its parameters."""
+
+    variables: frozenset[str]
+    parameters: frozenset[str]  #: Asked for as ``params.get('x')``.
+
+
+NamesOf = Callable[[str], ExpressionNames]
+"""Returns the names in an expression; raises ValueError with what is wrong if it is not of the language."""
+
+
+def names_unread(_: str) -> ExpressionNames:
+    """Return no names, for whoever only wants the shape of a definition."""
+    return ExpressionNames(frozenset(), frozenset())
+
+
+def check_references(outline: Outline, problems: Problems, names_of: NamesOf = names_unread) -> None:
+    """Add every reference that names nothing, and every expression that is none, to *problems*."""
     for at, text in outline.malformed:
         problems.add(at, f"${{{text}}} is not written as ${{step.output.name}}; write $${{ for the text itself")
-    _check_workflow_params(outline, problems)
+    _check_workflow_params(outline, problems, names_of)
     steps = {node.id: node for node in _all_nodes(outline.level)}
     known = SYSTEM_PARAMS | outline.params.keys()
     stack = [_View(outline.level, (), known, is_open=False)]
@@ -30,7 +57,9 @@ def check_references(outline: Outline, problems: Problems) -> None:
         for node in view.level.nodes:
             reachable = (*view.upstream, (upstream, node.id))
             names = view.names | node.params
-            sight = _Sight(node, reachable, names, steps)
+            sight = _Sight(node, reachable, names, steps, outline.signals)
+            for at, text in node.expressions:
+                _check_expression(at, text, sight, problems, names_of)
             for at, mention in node.mentions:
                 _check_mention(at, mention, sight, problems)
             for at, mention in node.program_mentions:
@@ -42,6 +71,7 @@ def check_references(outline: Outline, problems: Problems) -> None:
             if node.level is not None:
                 inner = names | node.loop | _LOOP_PARAMS
                 stack.append(_View(node.level, reachable, inner, is_open=view.is_open or node.is_open))
+        _check_conditions(view, upstream, _Around(known=steps, signals=outline.signals), problems, names_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +92,12 @@ class _Sight:
     upstream: tuple[tuple[_Upstream, str], ...]
     names: frozenset[str]
     steps: Mapping[str, Node]
+    signals: frozenset[str] = frozenset()
+    completed: str | None = None  #: The step itself, where its end is over.
 
     def sees(self, step_id: str) -> bool:
+        if step_id in self.signals or step_id == self.completed:
+            return True
         return any(upstream.has(node_id, step_id) for upstream, node_id in self.upstream)
 
 
@@ -116,6 +150,45 @@ def _check_mention(at: Location, mention: Mention, sight: _Sight, problems: Prob
         problems.add(at, f"'{mention.text}': {_why_unseen(outputs, sight)}")
 
 
+class _Around(NamedTuple):
+    """What all steps of a definition have around them."""
+
+    known: Mapping[str, Node]
+    signals: frozenset[str]
+
+
+def _check_conditions(view: _View, upstream: _Upstream, around: _Around, problems: Problems, names_of: NamesOf) -> None:
+    for at, message in view.level.unjudged:
+        problems.add(at, message)
+    nodes = {node.id: node for node in view.level.nodes}
+    for edge in view.level.edges:
+        node = nodes.get(edge.source)
+        if node is not None and edge.condition not in ("true", "false"):
+            reachable = (*view.upstream, (upstream, node.id))
+            sight = _Sight(node, reachable, view.names | node.params, around.known, around.signals, node.id)
+            _check_expression(edge.condition_at, edge.condition, sight, problems, names_of)
+
+
+def _check_expression(at: Location, text: str, sight: _Sight, problems: Problems, names_of: NamesOf) -> None:
+    """Check what an expression of a step says; a name that nothing has may still be given at the start."""
+    for mention in _names_in(at, text, problems, names_of):
+        *outputs, param = mention.alternatives
+        own = any(ref.step_id == sight.node.id and ref.name in sight.node.params for ref in outputs)
+        if not outputs or own or param.name in sight.names:
+            continue
+        if not any(sight.sees(reference.step_id or "") for reference in outputs):
+            problems.add(at, f"'{mention.text}': {_why_unseen(outputs, sight)}")
+
+
+def _names_in(at: Location, text: str, problems: Problems, names_of: NamesOf) -> list[Mention]:
+    """Return the variables of an expression; if it is none, that is a problem."""
+    try:
+        return [mention_of(name) for name in sorted(names_of(text).variables)]
+    except ValueError as exc:
+        problems.add(at, str(exc))
+        return []
+
+
 def _check_plain(at: Location, mention: Mention, sight: _Sight, problems: Problems) -> None:
     """Refuse ``${step.name}``, which was meant as an output.  Other names may be given at the start."""
     for name, way in mention.alternatives[0].readings():
@@ -166,16 +239,24 @@ def _refuse_outputs(at: Location, mention: Mention, names: frozenset[str], probl
         problems.add(at, f"'{mention.text}': only workflow parameters may be used here")
 
 
-def _check_workflow_params(outline: Outline, problems: Problems) -> None:
+def _check_workflow_params(outline: Outline, problems: Problems, names_of: NamesOf) -> None:
     names = SYSTEM_PARAMS | outline.params.keys()
     needs: dict[str, list[str]] = {name: [] for name in outline.params}
+
+    def need(param: str, at: Location, mention: Mention) -> None:
+        found = next((name for name, _ in mention.alternatives[-1].readings() if name in names), None)
+        if found is not None:
+            needs[param].append(found)
+        elif not any(reference.step_id in outline.signals for reference in mention.alternatives):
+            problems.add(at, f"'{mention.text}' names no workflow parameter{suggestion(mention.text, names)}")
+
     for param, mentions in outline.params.items():
         for at, mention in mentions:
-            found = next((name for name, _ in mention.alternatives[-1].readings() if name in names), None)
-            if found is None:
-                problems.add(at, f"'{mention.text}' names no workflow parameter{suggestion(mention.text, names)}")
-            else:
-                needs[param].append(found)
+            need(param, at, mention)
+    for param, expressions in outline.param_expressions.items():
+        for at, text in expressions:
+            for mention in _names_in(at, text, problems, names_of):
+                need(param, at, mention)
     for at, mention in outline.mentions:
         if not _is_param(mention.alternatives[-1], names):
             problems.add(at, f"'{mention.text}' names no workflow parameter{suggestion(mention.text, names)}")

@@ -10,7 +10,7 @@ from pydantic import Field, PlainValidator
 
 from maestro_py.model.definition import ParamDefinition, ParamType, Step, Workflow
 from maestro_py.model.forms.document import Document, refuse_unknown
-from maestro_py.model.forms.edges import Condition
+from maestro_py.model.forms.edges import When, conditions_of
 from maestro_py.model.forms.fields import (
     Criticality,
     Description,
@@ -65,7 +65,7 @@ class SimpleStepDocument(Document):
     name: Name | None = None
     description: Description | None = None
     dependencies: list[str] = Field(default_factory=list)
-    when: Condition = "true"
+    when: When = "true"
     params: PlainParams = Field(default_factory=dict)
     retries: RetriesField | None = None
     timeout: Timeout | None = None
@@ -130,8 +130,8 @@ def steps_of(documents: Sequence[SimpleStepDocument]) -> tuple[Step, ...]:
     """Return the steps of one level; the dependencies of each are edges of those before it."""
     successors: dict[str, dict[str, str]] = {document.id: {} for document in documents}
     for document in documents:
-        for dependency in document.dependencies:
-            successors[dependency][document.id] = document.when
+        for dependency, condition in conditions_of(document.when, document.dependencies).items():
+            successors[dependency][document.id] = condition
     return tuple(document.step(successors[document.id]) for document in documents)
 
 

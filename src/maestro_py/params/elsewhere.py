@@ -1,0 +1,300 @@
+"""
+Evaluations as documents that any process can carry out: the definitions, and the values that they may need.
+
+`answer` is the whole of the work.  It is pure, so it may be done twice, here or there, and comes to the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from maestro_py.expressions import DEFAULT_LIMITS, ExpressionError, Limits
+from maestro_py.model.definition import ParamDefinition, Workflow
+from maestro_py.model.errors import ParamError
+from maestro_py.model.literals import infer_type
+from maestro_py.params.computing import Budget, as_param_error
+from maestro_py.params.evaluation import evaluate, evaluate_conditions
+from maestro_py.params.facts import Facts, FactSources
+from maestro_py.params.parameter import Parameter, ParamSource
+from maestro_py.params.references import asks_steps_by_computed_name, expressions_of, mentions_of, references, words_of
+from maestro_py.params.scope import Scope
+from maestro_py.params.system_params import DERIVED_PARAMS, derived_param
+from maestro_py.params.workflow_params import evaluate_merged, merged_workflow_params
+
+#: What whoever tries an expression may use, as a share of what the language allows.
+TRIAL_SHARE: Final = 10
+_STEP_PARAMS: Final = frozenset({"workflow_instance_id", "step_instance_uuid", "step_attempt_id", "step_id"})
+
+
+class WideScope(Scope, Protocol):
+    """A scope that can be copied whole."""
+
+    def all_outputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the outputs of every completed step in sight, by step."""
+        ...
+
+
+class World(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The part of a scope that an evaluation may need; a `Scope` itself."""
+
+    known: Facts
+    params: dict[str, Any] = {}
+    outputs: dict[str, dict[str, Any]] = {}
+
+    def param(self, name: str) -> Any:
+        """
+        Return the evaluated parameter *name*.
+
+        Raises:
+            KeyError: there is none.
+        """
+        if name in self.params:
+            return self.params[name]
+        if name in DERIVED_PARAMS:
+            return derived_param(name, self)
+        if name in _STEP_PARAMS:
+            return self.known.step_param(name)
+        raise KeyError(name)
+
+    def all_params(self) -> Mapping[str, Any]:
+        """Return every parameter."""
+        return self.params
+
+    def output(self, step_id: str, name: str) -> Any:
+        """
+        Return an output of a completed step.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self.outputs[step_id][name]
+
+    def facts(self) -> Facts:
+        """Return the facts."""
+        return self.known
+
+
+class Work(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
+    """Base of everything that can be evaluated elsewhere."""
+
+    def expressions(self) -> Iterable[str]:
+        """Return the expressions that are to be evaluated."""
+        return ()
+
+
+class StepWork(Work, frozen=True, tag="step"):
+    """The parameters of an attempt.  The answer's value is name to result."""
+
+    step_id: str
+    definitions: dict[str, ParamDefinition]
+    world: World
+
+    def expressions(self) -> Iterable[str]:
+        """Return the expressions of the definitions."""
+        return [source for definition in self.definitions.values() for source in expressions_of(definition)]
+
+
+class EdgeWork(Work, frozen=True, tag="edges"):
+    """The conditions of a step that has completed.  The answer's value is successor to boolean."""
+
+    step_id: str
+    conditions: dict[str, str]
+    own: dict[str, Any]
+    world: World
+
+    def expressions(self) -> Iterable[str]:
+        """Return the conditions."""
+        return self.conditions.values()
+
+
+class StartWork(Work, frozen=True, tag="start"):
+    """The parameters of a run (`merged_workflow_params`).  The answer's value is name to `Parameter`."""
+
+    definitions: dict[str, ParamDefinition]
+    sources: dict[str, ParamSource]
+    own: dict[str, Any]
+    now_ms: int
+    facts: Facts
+
+
+class TrialWork(Work, frozen=True, tag="trial"):
+    """One expression that somebody tries.  The answer's value is ``{"result", "type"}``."""
+
+    expression: str
+    params: dict[str, Any]
+    limits: dict[str, int]
+    facts: Facts
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of an evaluation: a value, or what is wrong and at which path."""
+
+    value: Any = None
+    error: str | None = None
+    path: str = ""
+
+    def values(self) -> dict[str, Any]:
+        """
+        Return the value.
+
+        Raises:
+            ParamError: something is wrong.
+        """
+        if self.error is not None:
+            raise ParamError(self.path, self.error)
+        result: dict[str, Any] = self.value
+        return result
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_WORK: Final = msgspec.json.Decoder(StepWork | EdgeWork | StartWork | TrialWork)
+_ANSWER: Final = msgspec.json.Decoder(Answer)
+
+
+def encode_work(work: Work) -> bytes:
+    """Return *work* as a document."""
+    return _ENCODER.encode(work)
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """Return *answer* as a document."""
+    return _ENCODER.encode(answer)
+
+
+def decode_answer(document: bytes) -> Answer:
+    """Return the answer that a document is."""
+    return _ANSWER.decode(document)
+
+
+def answer(document: bytes) -> bytes:
+    """Carry out the work that *document* describes, and return the answer as a document."""
+    try:
+        return encode_answer(Answer(_carry_out(_WORK.decode(document))))
+    except ParamError as exc:
+        return encode_answer(Answer(error=exc.message, path=exc.path))
+
+
+def started_params(found: Answer) -> dict[str, Parameter]:
+    """
+    Return the parameters that a `StartWork` came to.
+
+    Raises:
+        ParamError: they cannot be evaluated.
+    """
+    return msgspec.convert(found.values(), dict[str, Parameter])
+
+
+def step_work(definitions: Mapping[str, ParamDefinition], scope: WideScope, step_id: str) -> StepWork:
+    """Return the evaluation of a step's parameters as a document; nothing is evaluated or parsed for it."""
+    return StepWork(step_id, dict(definitions), _world_of(definitions, (), scope))
+
+
+def edge_work(conditions: Mapping[str, str], own: Mapping[str, Any], scope: WideScope, step_id: str) -> EdgeWork:
+    """Return the evaluation of a step's conditions as a document."""
+    return EdgeWork(step_id, dict(conditions), dict(own), _world_of({}, conditions.values(), scope))
+
+
+def trial_limits(given: Mapping[str, int]) -> dict[str, int]:
+    """
+    Return the limits of an expression that somebody tries: a tenth of what the language allows, or less.
+
+    Raises:
+        ParamError: there is no such limit, or one is not positive.
+    """
+    limits = {
+        name: max(1, getattr(DEFAULT_LIMITS, name) // TRIAL_SHARE) for name in ("loop", "array", "visit", "memory")
+    }
+    for name, value in given.items():
+        if not hasattr(DEFAULT_LIMITS, name):
+            raise ParamError(f"limits.{name}", f"is none of {', '.join(Limits.__slots__)}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ParamError(f"limits.{name}", "must be a whole number above 0")
+        limits[name] = min(value, limits.get(name, getattr(DEFAULT_LIMITS, name)))
+    return limits
+
+
+def start_work(
+    workflow: Workflow, run_params: Mapping[str, ParamDefinition], *, system: Mapping[str, Any], facts: Facts
+) -> StartWork:
+    """
+    Return the evaluation of a run's parameters as a document; *facts* tell the time.
+
+    Raises:
+        ParamError: a mode or a name forbids a change, or a value cannot be cast.
+    """
+    merged = merged_workflow_params(workflow, run_params, system=system, now_ms=facts.now_ms)
+    return StartWork(*merged, facts.now_ms, facts)
+
+
+def evaluate_start(work: StartWork, budget: Budget | None = None) -> dict[str, Parameter]:
+    """
+    Return the parameters of a run.
+
+    Raises:
+        ParamError: they cannot be evaluated.
+        OverBudget: the expressions need more than *budget*.
+    """
+    return evaluate_merged(
+        work.definitions, work.sources, work.own, now_ms=work.now_ms, facts=work.facts, budget=budget
+    )
+
+
+def _carry_out(work: Work) -> Any:
+    match work:
+        case StepWork():
+            return evaluate(work.definitions, work.world, step_id=work.step_id)
+        case EdgeWork():
+            return evaluate_conditions(work.conditions, work.own, work.world, step_id=work.step_id)
+        case StartWork():
+            return evaluate_start(work)
+        case TrialWork():
+            return _tried(work)
+    raise TypeError(f"{type(work).__name__} is no work that we know")
+
+
+def _tried(work: TrialWork) -> dict[str, Any]:
+    budget = Budget(limits=work.limits)
+    world = World(work.facts, work.params)
+    try:
+        result = budget.run(budget.compiled(work.expression), work.params, FactSources(work.facts, world))
+    except ExpressionError as exc:
+        raise as_param_error(exc, "") from exc
+    return {"result": result, "type": str(infer_type(result)) if result is not None else "NULL"}
+
+
+def _world_of(definitions: Mapping[str, ParamDefinition], conditions: Iterable[str], scope: WideScope) -> World:
+    sources = [*conditions, *(source for inner in definitions.values() for source in expressions_of(inner))]
+    words = set[str]().union(*map(words_of, sources))
+    for definition in definitions.values():
+        for mention in mentions_of(definition):
+            words.update(name for name, _ in mention.alternatives[-1].readings())
+    known = scope.all_params()
+    if "params" in words:
+        params = dict(known)
+    else:
+        if not words.isdisjoint(DERIVED_PARAMS):
+            words |= {"RUN_TS", *DERIVED_PARAMS}
+        params = {name: known[name] for name in words if name in known}
+    if any(map(asks_steps_by_computed_name, sources)):
+        outputs = {step_id: dict(values) for step_id, values in scope.all_outputs().items()}
+    else:
+        outputs = _outputs_of(definitions, sources, scope)
+    return World(scope.facts(), params, outputs)
+
+
+def _outputs_of(
+    definitions: Mapping[str, ParamDefinition], sources: Iterable[str], scope: Scope
+) -> dict[str, dict[str, Any]]:
+    outputs: dict[str, dict[str, Any]] = {}
+    for reference in references(definitions, sources):
+        for name, _ in reference.readings() if reference.step_id else ():
+            try:
+                value = scope.output(reference.step_id or "", name)
+            except KeyError:
+                continue
+            outputs.setdefault(reference.step_id or "", {})[name] = value
+            break
+    return outputs

@@ -1,0 +1,179 @@
+"""
+What expressions may ask of the world beside parameters: time, chance, and facts of the instance, step and signal.
+
+Facts are plain values, so that an evaluation can be done by any process and comes to the same: chance is derived from
+a seed, hence evaluating once more after a crash draws the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import msgspec
+
+from maestro_py.expressions import ExpressionError
+
+#: What ``params.getExecutionEnvironment()`` gives.
+EXECUTION_ENVIRONMENT: Final = "prod"
+#: What every parameter of every signal is while a definition is tried (specification 4.8).
+VALIDATED_SIGNAL_VALUE: Final = 20220101
+VALIDATION: Final = "VALIDATION"
+
+_INSTANCE_FIELDS: Final = frozenset(
+    {
+        *("INITIATOR_TIMEZONE", "INITIATOR_TYPE", "INITIATOR_RUNNER_NAME", "RUN_POLICY"),
+        *("owner", "FIRST_TIME_TRIGGER_TIMEZONE"),
+        *("workflow_id", "workflow_instance_id", "workflow_run_id"),
+    }
+)
+_STEP_FIELDS: Final = frozenset(
+    {
+        *("step_id", "step_instance_id", "step_instance_uuid", "step_attempt_id"),
+        *("step_type_info", "MAESTRO_STEP_ERROR_RETRIES"),
+    }
+)
+_SUBWORKFLOWS: Final = "subworkflow steps are not supported yet"
+_FOREACHES: Final = "the outputs of iterations stay with them; read them with a step inside the foreach"
+
+
+class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known where an expression stands."""
+
+    now_ms: int = 0  #: UTC epoch milliseconds.
+    seed: str = ""  #: What chance is derived from.
+    instance: dict[str, Any] = {}  #: Field of ``getFromInstance`` to value; a field left out is unknown yet.
+    step: dict[str, Any] | None = None  #: Field of ``getFromStep`` to value; None outside a step.
+    signals: dict[str, dict[str, Any]] = {}  #: Signals that started the run, with their parameters.
+    is_validation: bool = False  #: A definition is being tried: its signals have every parameter.
+
+    def signal(self, name: str, param: str) -> Any:
+        """
+        Return the parameter *param* of the signal *name* that started the run.
+
+        Raises:
+            KeyError: no such signal did, or it had no such parameter.
+        """
+        params = self.signals[name]
+        return VALIDATED_SIGNAL_VALUE if self.is_validation else params[param]
+
+    def step_param(self, name: str) -> Any:
+        """
+        Return a parameter that the service gives to every step (specification 4.5).
+
+        Raises:
+            KeyError: outside a step, or there is none of this name.
+        """
+        if self.step is None:
+            raise KeyError(name)
+        return self.instance[name] if name == "workflow_instance_id" else self.step[name]
+
+
+class Outputs(Protocol):
+    """Knows the outputs of completed steps."""
+
+    def output(self, step_id: str, name: str) -> Any:
+        """
+        Return the output *name* of the step.
+
+        Raises:
+            KeyError: the step is not complete, or has none.
+        """
+        ...
+
+
+class FactSources:
+    """
+    The world of the expressions of one evaluation (`maestro_py.expressions.Sources`).
+
+    Args:
+        facts: What is known.
+        outputs: Where ``getFromStep(step, param)`` looks.
+    """
+
+    def __init__(self, facts: Facts, outputs: Outputs) -> None:
+        self._facts = facts
+        self._outputs = outputs
+        self._drawn = 0
+
+    def now_ms(self) -> int:
+        """Return the time of the evaluation."""
+        return self._facts.now_ms
+
+    def random(self) -> float:
+        """Return the next number from 0 to 1 that the seed gives."""
+        return (int.from_bytes(self._draw()[:8], "big") >> 11) / (1 << 53)
+
+    def uuid(self) -> str:
+        """Return the next UUID that the seed gives."""
+        return str(UUID(bytes=self._draw(), version=4))
+
+    def lookup(self, function: str, arguments: tuple[str, ...]) -> object:
+        """
+        Answer ``params.<function>``.
+
+        Raises:
+            ExpressionError: there is no answer, and the text says why.
+        """
+        match function, arguments:
+            case "nextUniqueId", _:
+                return int.from_bytes(self._draw()[:8], "big") >> 1
+            case "getExecutionEnvironment", _:
+                return EXECUTION_ENVIRONMENT
+            case "getFromInstance", (field,):
+                return self._from_instance(field)
+            case "getFromStep", (field,):
+                return self._from_step(field)
+            case "getFromStep", (step_id, name):
+                return self._from_other_step(step_id, name)
+            case "getFromSignal", (signal, name):
+                return self._from_signal(signal, name)
+            case "getFromSignalOrDefault", (signal, name, default):
+                return self._from_signal_or_default(signal, name, default)
+            case "getFromForeach", _:
+                raise ExpressionError(f"params.getFromForeach: {_FOREACHES}")
+            case "getFromSubworkflow", _:
+                raise ExpressionError(f"params.getFromSubworkflow: {_SUBWORKFLOWS}")
+        raise ExpressionError(f"params.{function} with {len(arguments)} arguments is not supported yet")
+
+    def call_util(self, function: str, arguments: tuple[object, ...]) -> object:
+        """Raise ExpressionError: no function was registered."""
+        raise ExpressionError(f"there is no function Util.{function}")
+
+    def _from_instance(self, field: str) -> object:
+        if field not in _INSTANCE_FIELDS:
+            raise ExpressionError(f"params.getFromInstance: '{field}' is none of {', '.join(sorted(_INSTANCE_FIELDS))}")
+        value = self._facts.instance.get(field)
+        return "" if value is None else value
+
+    def _from_step(self, field: str) -> object:
+        if self._facts.step is None:
+            raise ExpressionError("params.getFromStep is for parameters of steps")
+        if field not in _STEP_FIELDS:
+            raise ExpressionError(f"params.getFromStep: '{field}' is none of {', '.join(sorted(_STEP_FIELDS))}")
+        return self._facts.step.get(field)
+
+    def _from_other_step(self, step_id: str, name: str) -> object:
+        try:
+            return self._outputs.output(step_id, name)
+        except KeyError:
+            message = f"params.getFromStep: no completed step '{step_id}' upstream has a parameter '{name}'"
+            raise ExpressionError(message) from None
+
+    def _from_signal(self, signal: str, name: str) -> object:
+        try:
+            return self._facts.signal(signal, name)
+        except KeyError:
+            message = f"params.getFromSignal: no signal '{signal}' with a parameter '{name}' started this run"
+            raise ExpressionError(message) from None
+
+    def _from_signal_or_default(self, signal: str, name: str, default: str) -> object:
+        try:
+            return self._facts.signal(signal, name)
+        except KeyError:
+            return default
+
+    def _draw(self) -> bytes:
+        self._drawn += 1
+        return hashlib.md5(f"{self._facts.seed}#{self._drawn}".encode(), usedforsecurity=False).digest()

@@ -1,0 +1,56 @@
+"""Try the parameters of a definition before it is stored (specification 1.1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from maestro_py.expressions import ExpressionError, compile_expression
+from maestro_py.model.definition import ParamDefinition, ParamType, Workflow
+from maestro_py.model.forms import ExpressionNames
+from maestro_py.params.elsewhere import StartWork, start_work
+from maestro_py.params.facts import VALIDATION, Facts
+
+#: What a dry run puts in place of these parameters of type STRING (specification 4.5).
+_DRY_RUN_DATE: Final = "20210101"
+_DRY_RUN_NAMES: Final = ("FROM_DATE", "TO_DATE")
+
+
+def expression_names(source: str) -> ExpressionNames:
+    """
+    Return the names that an expression needs.
+
+    Raises:
+        ValueError: it is not of the language; the text shows the place.
+    """
+    try:
+        compiled = compile_expression(source)
+    except ExpressionError as exc:
+        raise ValueError(exc.render()) from exc
+    return ExpressionNames(compiled.variables, compiled.parameters)
+
+
+def trial_start(workflow: Workflow, *, owner: str, now_ms: int) -> StartWork:
+    """
+    Return the evaluation of the parameters of *workflow* as a start that nobody asked for would have them.
+
+    Raises:
+        ParamError: a mode or a name forbids a change, or a value cannot be cast.
+    """
+    dates: dict[str, ParamDefinition] = {
+        name: ParamDefinition(type=ParamType.STRING, value=_DRY_RUN_DATE)
+        for name in _DRY_RUN_NAMES
+        if name in workflow.params and workflow.params[name].type is ParamType.STRING
+    }
+    tried = msgspec.structs.replace(workflow, params={**workflow.params, **dates})
+    return start_work(tried, {}, system={"owner": owner}, facts=validation_facts(workflow, owner, now_ms))
+
+
+def validation_facts(workflow: Workflow, owner: str, now_ms: int) -> Facts:
+    """Return what the expressions of a definition may ask while it is tried."""
+    signals: dict[str, dict[str, object]] = {
+        name: {} for trigger in workflow.signal_triggers for name in trigger.get("definitions", ())
+    }
+    instance = {"INITIATOR_TYPE": VALIDATION, "owner": owner, "workflow_id": workflow.id}
+    return Facts(now_ms=now_ms, seed=workflow.id, instance=instance, signals=signals, is_validation=True)
