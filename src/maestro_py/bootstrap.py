@@ -251,10 +251,7 @@ async def serve_worker(settings: Settings, stopping: asyncio.Event) -> None:
 
 async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:
     """Serve the API until *stopping* is set; requests under way are then finished first."""
-    async with (
-        world(settings, ProcessKind.API, lease_ms=settings.service_lease_ms, connections=8) as at,
-        evaluation_pool() as pool,
-    ):
+    async with world(settings, ProcessKind.API, lease_ms=settings.service_lease_ms, connections=8) as at:
         api = ApiProcess(
             PostgresApiStore(at.database, at.hot),
             at.transport,
@@ -268,7 +265,6 @@ async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:
                 max_steps=settings.max_steps,
                 allowed_hosts=settings.allowed_hosts,
             ),
-            pool,
         )
         await until(stopping, api.run(), api.stop)
 

@@ -25,7 +25,6 @@ from maestro_py.api.services import Services
 from maestro_py.api.starts import Starter
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
-from maestro_py.ports.evaluator import IN_THREAD, Evaluator
 from maestro_py.ports.transport import Transport
 
 
@@ -40,9 +39,7 @@ class ApiOptions:
     max_steps: int = 10_000  #: Steps of one definition, nested ones included.
 
 
-def create_app(
-    store: ApiStore, transport: Transport, clock: Clock, options: ApiOptions, evaluator: Evaluator = IN_THREAD
-) -> FastAPI:
+def create_app(store: ApiStore, transport: Transport, clock: Clock, options: ApiOptions) -> FastAPI:
     """
     Return the ASGI application.
 
@@ -51,9 +48,8 @@ def create_app(
         transport: Open; hints leave through it after each commit.
         clock: Tells the times that are stored and shown.
         options: The limits, and the names that requests may be for.
-        evaluator: Evaluates expressions that are too heavy for the loop.
     """
-    starter = Starter(store, transport, clock, evaluator)
+    starter = Starter(store, transport, clock)
     announcer = Announcer(store, transport, clock)
     services = Services(
         store=store,
@@ -61,7 +57,6 @@ def create_app(
         clock=clock,
         starter=starter,
         announcer=announcer,
-        evaluator=evaluator,
         max_steps=options.max_steps,
     )
     metrics = Metrics(starter, transport)

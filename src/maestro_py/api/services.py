@@ -9,7 +9,6 @@ from maestro_py.api.announcements import Announcer
 from maestro_py.api.starts import Starter
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
-from maestro_py.ports.evaluator import Evaluator
 from maestro_py.ports.transport import Address, HintKind, Transport
 
 
@@ -22,7 +21,6 @@ class Services:
     clock: Clock
     starter: Starter
     announcer: Announcer
-    evaluator: Evaluator
     max_steps: int  #: Steps of one definition, nested ones included.
 
     def hint_engines(self, partitions: Iterable[int]) -> None:

@@ -94,9 +94,7 @@ class EvaluationPool:
     async def close(self) -> None:
         """End all members; who waits for an answer gets none."""
         self._is_closed = True
-        for member in (*self._idle, *self._busy):
-            _kill(member)
-        await asyncio.gather(*(member.wait() for member in (*self._idle, *self._busy)))
+        await asyncio.gather(*(_end(member) for member in (*self._idle, *self._busy)))
         self._idle.clear()
 
     async def _try(self, document: bytes) -> bytes | None:
@@ -121,7 +119,7 @@ class EvaluationPool:
             if is_done and not self._is_closed:
                 self._idle.append(member)
             else:
-                _kill(member)
+                await _end(member)
 
     async def _member(self) -> asyncio.subprocess.Process:
         while self._idle:
@@ -150,7 +148,8 @@ async def _exchange(member: asyncio.subprocess.Process, document: bytes) -> byte
     return await member.stdout.readexactly(length)
 
 
-def _kill(member: asyncio.subprocess.Process) -> None:
+async def _end(member: asyncio.subprocess.Process) -> None:
     if member.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             member.kill()
+    await member.wait()
