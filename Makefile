@@ -5,6 +5,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# Processes that run tests side by side, each with servers of its own.
+TEST_JOBS ?= 2
+
 # What carries hints in the demo: postgres, or kafka.
 TRANSPORT ?= postgres
 
@@ -35,8 +38,8 @@ lint: install    ## Check lint, format, types and which room imports which.
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: lint       ## Check everything, against a real PostgreSQL that the tests start.
-	$(BIN)/pytest
+test: lint       ## Check everything, against a real PostgreSQL and Kafka that the tests start.
+	$(BIN)/pytest --numprocesses $(TEST_JOBS) --dist loadfile
 
 demo: install    ## Run the example on real data: start, push, announce, watch, result, stop; TRANSPORT=kafka too.
 	$(BIN)/python -m examples.ml_pipeline.demo --transport $(TRANSPORT)
