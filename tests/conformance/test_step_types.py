@@ -17,13 +17,16 @@ from typing import Any
 import pytest
 
 from maestro_py.model.statuses import Outcome
-from maestro_py.ports.step_type import Attachable, InstantType, StepType
+from maestro_py.ports.step_type import Attachable, InstantType, StepType, StepTypeConfig
 from maestro_py.testing.external_job import ExternalJobStep
 from maestro_py.testing.waiting import wait_until_async
 from maestro_py.workers.registry import Registry
 from maestro_py.workers.steps.bench_noop import BenchNoopStep
+from maestro_py.workers.steps.http import HttpStep
 from maestro_py.workers.steps.python import PythonStep
 from maestro_py.workers.steps.shell import ShellStep
+from maestro_py.workers.steps.sql import SqlStep
+from tests.integration.http_service import HANG, Received, running_service
 from tests.worker_rig import Rig, running_worker
 from tests.worker_rows import AttemptRows, Key
 
@@ -36,9 +39,16 @@ def endless(begun):
 """
 
 
+ENDLESS_ROWS = "VALUES (1) UNION ALL SELECT x + 1 FROM n"
+
+
 @dataclass(frozen=True)
 class Case:
-    """A step type under test; in *endless*, ``{begun}`` is a file that the work makes when it has begun."""
+    """
+    A step type under test; in *endless*, ``{begun}`` is a file that the work makes when it has begun.
+
+    ``{service}`` is the URL of a server whose ``/hang`` makes that file, and answers never.
+    """
 
     make: Callable[[Path], StepType | InstantType]
     succeeds: dict[str, Any]
@@ -55,9 +65,35 @@ CASES = {
         {"source": "import pathlib, time\npathlib.Path('{begun}').touch()\ntime.sleep(600)\n"},
     ),
     "python function": Case(lambda _: PythonStep(), {"function": "mine:quick"}, {"function": "mine:endless"}),
+    "http": Case(lambda _: an_http_step(), {"url": "{service}/fine"}, {"url": "{service}/hang"}),
+    "sql": Case(
+        lambda _: SqlStep(),
+        {"url": "sqlite://", "sql": "select 1"},
+        {"url": "sqlite:///{begun}", "sql": f"WITH RECURSIVE n(x) AS ({ENDLESS_ROWS}) SELECT count(*) FROM n"},
+    ),
     "external_job": Case(lambda folder: ExternalJobStep(folder / "jobs"), {}, {}, "jobs/*/starts"),
 }
 ENDLESS = {name: case for name, case in CASES.items() if case.endless is not None}
+
+
+@pytest.fixture(autouse=True)
+async def service(tmp_path: Path) -> AsyncIterator[None]:
+    """Serve, and leave the URL where `queue` finds it."""
+
+    def hang(_: Received) -> bytes:
+        (tmp_path / "begun").touch()
+        return HANG
+
+    async with running_service(hang=hang) as running:
+        (tmp_path / "service.url").write_text(running.url)
+        yield
+
+
+def an_http_step() -> HttpStep:
+    """Return a type that may reach the server."""
+    step = HttpStep()
+    step.configure(StepTypeConfig(http_allow=("127.0.0.1",)))
+    return step
 
 
 @pytest.fixture
@@ -82,7 +118,8 @@ def finish_jobs(folder: Path) -> None:
 
 def queue(rows: AttemptRows, case: Case, own: dict[str, Any], folder: Path) -> Key:
     begun = str(folder / "begun")
-    filled = {name: value.replace("{begun}", begun) for name, value in own.items()}
+    service = (folder / "service.url").read_text()
+    filled = {name: value.replace("{begun}", begun).replace("{service}", service) for name, value in own.items()}
     return rows.queue_one(case.make(folder).kind, filled, params={"begun": begun})
 
 

@@ -114,6 +114,11 @@ def test_a_definition_without_a_type_is_not_mistaken_for_a_value() -> None:
             {"image": ("STRING", "i"), "command": ("STRING", "run"), "args": ("STRING_ARRAY", "${list}")},
         ),
         (
+            {"type": "sql", "connection": "c", "script": "s.sql", "parameters": {"a": 1}},
+            "sql",
+            {"connection": ("STRING", "c"), "script": ("STRING", "s.sql"), "parameters": ("JSON", {"a": 1})},
+        ),
+        (
             {"type": "sql", "url": "u", "sql": "select 1"},
             "sql",
             {"url": ("STRING", "u"), "sql": ("STRING", "select 1")},

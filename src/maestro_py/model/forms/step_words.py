@@ -60,6 +60,7 @@ _CONTAINER: Final[Words] = {
     "app_name": _TEXT,
 }
 _QUERY: Final[Words] = {"url": _TEXT, "sql": _TEXT, "statements": _TEXTS, "script": _TEXT, "parameters": _ANY}
+_SQL: Final[Words] = {**_QUERY, "connection": _TEXT}
 _OTHER: Final[Words] = {"image": _TEXT, "command": _TEXT_OR_LIST, "args": _TEXTS, "env": _TEXT_MAP}
 
 _WORDS: Final[Mapping[str, Words]] = {
@@ -69,7 +70,7 @@ _WORDS: Final[Mapping[str, Words]] = {
     "python": {"function": _TEXT, "script": _TEXT, "source": _TEXT, "args": _ANY, "kwargs": _ANY, "env": _TEXT_MAP},
     "shell": {"command": _TEXT, "script": _TEXT, "args": _TEXTS, "env": _TEXT_MAP, "cwd": _TEXT},
     "http": {"url": _TEXT, "method": _TEXT, "headers": _TEXT_MAP, "body": _ANY},
-    "sql": _QUERY,
+    "sql": _SQL,
     "trino": _QUERY,
     "kubernetes": _CONTAINER,
     "docker": _CONTAINER,
