@@ -8,13 +8,15 @@ a hint.  A hint for an address that this very process listens to is delivered at
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection
 from functools import partial
-from typing import Any, Final
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from maestro_py.ports.transport import Address, HintKind, OnHint
 from maestro_py.transport.deliveries import Deliveries, LocalSubscription
-from maestro_py.transport.kafka_cluster import KafkaCluster, TopicKeeper
+from maestro_py.transport.kafka_cluster import KafkaCluster, TopicKeeper, end
 from maestro_py.transport.kafka_reader import KafkaReader, OwnPartitions, SharedTopic
 from maestro_py.transport.kafka_sender import KafkaSender
 from maestro_py.transport.topics import PREFIX, Topics, is_sendable
@@ -128,12 +130,8 @@ class KafkaTransport:
             wanted[OwnPartitions(frozenset(map(self._topics.lane, own)))] = own
         return wanted
 
-    def _bury(self, ending: Coroutine[Any, Any, None]) -> None:
-        """Run *ending* beside everything else: whoever gives up a connection does not wait for it."""
-        task = asyncio.create_task(self._end(ending), name="kafka-connection-ends")
+    def _bury(self, client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+        """End *client* beside everything else: whoever gives up a connection does not wait for it."""
+        task = asyncio.create_task(end(client), name="kafka-client-ends")
         self._buried.add(task)
         task.add_done_callback(self._buried.discard)
-
-    async def _end(self, ending: Coroutine[Any, Any, None]) -> None:
-        # What cannot be closed in order is as gone as what can.
-        await asyncio.gather(ending, return_exceptions=True)

@@ -10,13 +10,14 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
@@ -69,6 +70,33 @@ class Client(Protocol):
     async def start(self) -> None:
         """Connect."""
         ...
+
+
+async def end(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Stop *client*; whatever goes wrong in that, its connections are closed and its tasks end."""
+    stopping = asyncio.create_task(client.stop())
+    await asyncio.gather(stopping, return_exceptions=True)
+    # A consumer that is stopped between two attempts to fetch takes that for a cancellation of the stopping itself,
+    # and would leave its connections open.  To close them twice does no harm.
+    await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()
+
+
+async def run_together(*works: Coroutine[Any, Any, None]) -> None:
+    """
+    Run *works* until one of them ends, cancel the others, and raise what it raised.
+
+    A TaskGroup would do, but before Python 3.13 its failure leaves the task that waits for it marked as being
+    cancelled, and the next `asyncio.timeout` in that task then ends it instead of raising.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _LogOfClient(logging.Handler):

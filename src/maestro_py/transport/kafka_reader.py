@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import TaskGroup
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from maestro_py.ports.transport import Address
-from maestro_py.transport.kafka_cluster import KafkaCluster, KafkaUnavailable, TopicKeeper, kafka_errors
+from maestro_py.transport.kafka_cluster import (
+    KafkaCluster,
+    KafkaUnavailable,
+    TopicKeeper,
+    kafka_errors,
+    run_together,
+)
 from maestro_py.transport.topics import Lane, Topics
 
 _log = structlog.get_logger(__name__)
@@ -85,7 +90,7 @@ class KafkaReader:
         source: What to read.
         arrive: Told the addresses that hints arrived for.
         missed: Called when anything of *source* may have been missed.
-        bury: Runs what ends by itself.
+        bury: Ends a consumer beside everything else: its servers may not answer.
     """
 
     def __init__(
@@ -97,7 +102,7 @@ class KafkaReader:
         *,
         arrive: Callable[[Collection[Address]], None],
         missed: Callable[[], None],
-        bury: Callable[[Coroutine[Any, Any, None]], None],
+        bury: Callable[[AIOKafkaConsumer], None],
     ) -> None:
         self._cluster = cluster
         self._keeper = keeper
@@ -116,11 +121,11 @@ class KafkaReader:
         while True:
             try:
                 await self._listen()
-            except* KafkaUnavailable as group:
+            except KafkaUnavailable as exc:
                 if not self._is_away:
-                    _log.warning("hints_unheard", reason=str(group.exceptions[0]), topics=sorted(self._source.topics))
+                    _log.warning("hints_unheard", reason=str(exc), topics=sorted(self._source.topics))
                 self._is_away = True
-            except* Exception:
+            except Exception:
                 # A bug here must not deafen the process for ever.
                 _log.exception("hints_reader_failed")
             await asyncio.sleep(self._pause)
@@ -156,11 +161,9 @@ class KafkaReader:
                     await self._begin_own(consumer, source, found)
                 else:
                     self._begin_shared(consumer, source)
-                async with TaskGroup() as group:
-                    group.create_task(self._read(consumer))
-                    group.create_task(self._watch(consumer))
+                await run_together(self._read(consumer), self._watch(consumer))
             finally:
-                self._bury(consumer.stop())
+                self._bury(consumer)
 
     async def _begin_own(self, consumer: AIOKafkaConsumer, source: OwnPartitions, found: dict[str, int]) -> None:
         partitions = {TopicPartition(lane.topic, lane.partition(found[lane.topic])) for lane in source.lanes}

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from asyncio import Future, TaskGroup
-from collections.abc import Callable, Coroutine
+from asyncio import Future
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -18,7 +18,13 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from maestro_py.ports.transport import Address
-from maestro_py.transport.kafka_cluster import KafkaCluster, KafkaUnavailable, TopicKeeper, kafka_errors
+from maestro_py.transport.kafka_cluster import (
+    KafkaCluster,
+    KafkaUnavailable,
+    TopicKeeper,
+    kafka_errors,
+    run_together,
+)
 from maestro_py.transport.outbox import Outbox
 from maestro_py.transport.topics import ANYWHERE, Lane, Topics, encode, is_sendable
 
@@ -42,7 +48,7 @@ class KafkaSender:
         keeper: Finds the topics, and makes those that every installation has.
         topics: Their names.
         queue_limit: Hints that wait, at most; more are dropped.
-        bury: Runs what ends by itself, such as closing a connection to a server that may not answer.
+        bury: Ends a producer beside everything else: its servers may not answer.
     """
 
     def __init__(
@@ -52,7 +58,7 @@ class KafkaSender:
         topics: Topics,
         *,
         queue_limit: int,
-        bury: Callable[[Coroutine[Any, Any, None]], None],
+        bury: Callable[[AIOKafkaProducer], None],
     ) -> None:
         self._cluster = cluster
         self._keeper = keeper
@@ -103,9 +109,9 @@ class KafkaSender:
             began = asyncio.get_running_loop().time()
             try:
                 await self._serve()
-            except* KafkaUnavailable as group:
-                self._note_away(group.exceptions[0])
-            except* Exception:
+            except KafkaUnavailable as exc:
+                self._note_away(exc)
+            except Exception:
                 # A bug here must not silence the process for ever.
                 _log.exception("hints_sender_failed")
             if asyncio.get_running_loop().time() - began > _LAST_RETRY_SECONDS:
@@ -122,16 +128,14 @@ class KafkaSender:
                 await self._cluster.started(producer)
                 self._producer, self._failure = producer, None
                 self._wake.set()
-                async with TaskGroup() as group:
-                    group.create_task(self._pump(producer))
-                    group.create_task(self._seek_topics(producer))
+                await run_together(self._pump(producer), self._seek_topics(producer))
             finally:
                 self._producer = None
                 self._found.clear()
                 self._turn.clear()
                 self._sought.clear()
                 self._outbox.all_failed()
-                self._bury(producer.stop())
+                self._bury(producer)
 
     async def _pump(self, producer: AIOKafkaProducer) -> None:
         with kafka_errors():
