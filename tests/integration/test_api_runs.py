@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from maestro_py.model.events import StopRequested, decode_event
 from maestro_py.model.statuses import InstanceStatus
 from maestro_py.ports.transport import Address, HintKind
+from maestro_py.storage import stops
+from maestro_py.testing.waiting import wait_until_async
 from tests.api_scene import NOW_MS, WORKFLOWS, Scene, api_scene, moment, request_id
 
 TWO_STEPS = [{"id": "a", "type": "NoOp"}, {"id": "b", "type": "shell", "command": "true", "dependencies": ["a"]}]
@@ -18,7 +21,7 @@ TWO_STEPS = [{"id": "a", "type": "NoOp"}, {"id": "b", "type": "shell", "command"
 
 @pytest.fixture
 async def api(database_url: str) -> AsyncIterator[Scene]:
-    async with api_scene(database_url) as scene:
+    async with api_scene(database_url, verdict_seconds=0.3) as scene:
         yield scene
 
 
@@ -237,6 +240,40 @@ async def test_the_engine_is_told_to_end_a_run_that_was_admitted(
     assert [Address(HintKind.ENGINE, str(partition))] == api.transport.sent
 
 
+@pytest.mark.parametrize(
+    ("ended", "said"), [("STOPPED", "is done"), ("SUCCEEDED", "came too late: the run has ended SUCCEEDED")]
+)
+async def test_the_answer_waits_for_the_end_of_the_run_and_tells_which_it_was(
+    api: Scene, ended: str, said: str
+) -> None:
+    """Whichever comes first, the stop or the natural end: the answer is what the row of the run says in the end."""
+    await api.push()
+    await api.start()
+    ending: list[asyncio.Task[None]] = []
+    # The engine ends the run after the hint, as it does when it obeys or when a report was first.
+    api.transport.on_send = lambda _: ending.append(asyncio.create_task(api.end_run(status=ended)))
+
+    answer = await api.call("PUT", f"{WORKFLOWS}/wf/instances/1/actions/stop")
+
+    assert (True, ended) == (answer["completed"], answer["workflow_instance_status"])
+    assert answer["info"].endswith(said)
+    await asyncio.gather(*ending)
+
+
+async def test_many_stops_that_wait_at_once_look_at_the_rows_together(api: Scene) -> None:
+    await api.push(run_strategy={"rule": "PARALLEL", "workflow_concurrency": 50})
+    for _ in range(50):
+        await api.start()
+    asked = [asyncio.create_task(api.call("PUT", f"{WORKFLOWS}/wf/instances/{i}/actions/kill")) for i in range(1, 51)]
+    await wait_until_async(lambda: api.rows("""SELECT 1 FROM engine_inbox WHERE "class" = 1 OFFSET 49"""))
+
+    await api.execute("UPDATE workflow_instance SET status = 'FAILED', end_time_ms = 1 WHERE instance_id <= 49")
+
+    answers = [await task for task in asked]
+    assert [True] * 49 + [False] == [answer["completed"] for answer in answers]
+    assert ["FAILED"] * 49 + ["CREATED"] == [answer["workflow_instance_status"] for answer in answers]
+
+
 async def test_a_queued_run_ends_at_once_and_the_engine_never_hears_of_it(api: Scene) -> None:
     await api.push()
     await api.start()
@@ -274,6 +311,29 @@ async def test_all_runs_of_a_workflow_are_stopped_by_one_call(api: Scene) -> Non
 
     assert "Terminated [3] queued instances and terminating [1] running instances" == event["message"]
     assert [(3,)] == await api.rows("SELECT count(*) FROM workflow_instance WHERE status = 'STOPPED'")
+
+
+async def test_a_stop_of_a_workflow_ends_the_queued_runs_before_it_touches_those_that_run(
+    api: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise some would begin because others ended, only to be stopped."""
+    monkeypatch.setattr(stops, "CHUNK", 2)
+    await api.push(run_strategy={"rule": "PARALLEL", "workflow_concurrency": 3})
+    for _ in range(8):
+        await api.start()
+
+    await api.call("PUT", f"{WORKFLOWS}/wf/actions/kill", 202)
+
+    ended = "SELECT instance_id FROM workflow_instance WHERE status = 'FAILED' ORDER BY xmin::text::bigint, 1"
+    assert [7, 8, 5, 6, 4] == [id_ for (id_,) in await api.rows(ended)]
+    [(last_end, first_told)] = await api.rows(
+        """
+        SELECT (SELECT max(xmin::text::bigint) FROM workflow_instance WHERE status = 'FAILED'),
+               (SELECT min(xmin::text::bigint) FROM engine_inbox WHERE "class" = 1)
+        """
+    )
+    assert last_end < first_told
+    assert [(3,)] == await api.rows("""SELECT count(*) FROM engine_inbox WHERE "class" = 1""")
 
 
 async def test_actions_that_do_not_exist_are_refused_by_name(api: Scene) -> None:

@@ -23,6 +23,7 @@ from maestro_py.api.routes.stops import stop_routes
 from maestro_py.api.routes.workflows import workflow_routes
 from maestro_py.api.services import Services
 from maestro_py.api.starts import Starter
+from maestro_py.api.verdicts import Verdicts
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
 from maestro_py.ports.transport import Transport
@@ -37,6 +38,7 @@ class ApiOptions:
     allowed_hosts: tuple[str, ...] = ()  #: Further names that requests may name; ``*``: every name.
     body_limit_bytes: int = 8 << 20  #: Request bodies above this are answered 413.
     max_steps: int = 10_000  #: Steps of one definition, nested ones included.
+    verdict_seconds: float = 2.0  #: How long the answer to a stop or kill waits for the end of the run.
 
 
 def create_app(store: ApiStore, transport: Transport, clock: Clock, options: ApiOptions) -> FastAPI:
@@ -57,6 +59,7 @@ def create_app(store: ApiStore, transport: Transport, clock: Clock, options: Api
         clock=clock,
         starter=starter,
         announcer=announcer,
+        verdicts=Verdicts(store.stops, options.verdict_seconds),
         max_steps=options.max_steps,
     )
     metrics = Metrics(starter, transport)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from maestro_py.api.announcements import Announcer
 from maestro_py.api.starts import Starter
+from maestro_py.api.verdicts import Verdicts
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
 from maestro_py.ports.transport import Address, HintKind, Transport
@@ -21,6 +22,7 @@ class Services:
     clock: Clock
     starter: Starter
     announcer: Announcer
+    verdicts: Verdicts
     max_steps: int  #: Steps of one definition, nested ones included.
 
     def hint_engines(self, partitions: Iterable[int]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from maestro_py.admission import StartRequest, StartResult
 from maestro_py.model.errors import DuplicateSignal, MaestroError
@@ -49,7 +50,13 @@ class StopAnswer(NamedTuple):
     run_id: int
     status: InstanceStatus  #: At this moment.
     completed: bool  #: Whether the run has ended; else the engine ends it, and *partitions* are to be hinted.
-    partitions: Sequence[int] = ()
+    run_uid: UUID
+    partition: int
+
+    @property
+    def partitions(self) -> Sequence[int]:
+        """Return the engine partitions to hint."""
+        return () if self.completed else (self.partition,)
 
 
 class WorkflowStopAnswer(NamedTuple):
@@ -144,7 +151,11 @@ class StopStore(Protocol):
     async def stop_workflow(
         self, workflow_id: str, target: InstanceStatus, *, by: str, reason: str, now_ms: int
     ) -> WorkflowStopAnswer:
-        """End every unfinished run of a workflow with *target*, or have the engine do so."""
+        """End every unfinished run of a workflow with *target*, or have the engine do so; the queued ones first."""
+        ...
+
+    async def statuses(self, runs: Sequence[tuple[int, UUID]]) -> dict[UUID, InstanceStatus]:
+        """Return the statuses of *runs*, each a partition and a uid."""
         ...
 
 

@@ -18,6 +18,7 @@ from maestro_py.storage.retries import Connection, in_transaction
 
 #: Runs of a workflow that one transaction stops.
 CHUNK: Final = 200
+_BEYOND_ALL: Final = 2**63 - 1
 
 _COLUMNS: Final = "partition, run_uid, instance_id, run_id, status, execution_id IS NULL, workflow_uuid, correlation_id"
 
@@ -27,10 +28,26 @@ SELECT {_COLUMNS} FROM workflow_instance WHERE workflow_id = %s AND instance_id 
 ORDER BY run_id DESC LIMIT 1 FOR NO KEY UPDATE
 """  # noqa: S608  # our own text
 
-#: Returns the keys of a chunk of the unfinished runs of a workflow, beyond an instance.
+#: Returns the keys of a chunk of the queued runs of a workflow, before an instance: the newest first, as a slot that
+#: becomes free meanwhile is given to the oldest.
+_QUEUED: Final = """
+SELECT instance_id, partition, run_uid FROM workflow_instance
+WHERE workflow_id = %s AND instance_id < %s AND end_time_ms IS NULL AND execution_id IS NULL AND scope = ''
+ORDER BY instance_id DESC, run_id DESC LIMIT %s
+"""
+
+#: Returns the keys of a chunk of the unfinished runs of a workflow, before an instance.
 _UNFINISHED: Final = """
 SELECT instance_id, partition, run_uid FROM workflow_instance
-WHERE workflow_id = %s AND instance_id > %s AND end_time_ms IS NULL ORDER BY instance_id LIMIT %s
+WHERE workflow_id = %s AND instance_id < %s AND end_time_ms IS NULL ORDER BY instance_id DESC LIMIT %s
+"""
+
+#: Returns the statuses of runs.
+_STATUSES: Final = """
+SELECT i.run_uid, i.status FROM unnest(%s::smallint[], %s::uuid[]) AS k(partition, run_uid)
+CROSS JOIN LATERAL (
+    SELECT w.run_uid, w.status FROM workflow_instance w WHERE w.partition = k.partition AND w.run_uid = k.run_uid
+) i
 """
 
 #: Returns those of a chunk that are still unfinished, locked in the order of the key.
@@ -98,39 +115,54 @@ class Stopper:
             status = InstanceStatus(run.status)
             if status.is_terminal and status is not target:
                 raise StopRefused(f"{ref.workflow_id}:{run.instance_id}:{run.run_id} has ended already: {status}")
-            if status is target:
-                return StopAnswer(run.run_id, status, completed=True)
-            await _end(conn, ref.workflow_id, [run], target, by, reason, now_ms)
-            if run.is_queued:
-                return StopAnswer(run.run_id, target, completed=True)
-            return StopAnswer(run.run_id, status, completed=False, partitions=(run.partition,))
+            if status is not target:
+                await _end(conn, ref.workflow_id, [run], target, by, reason, now_ms)
+            completed = status is target or run.is_queued
+            return StopAnswer(
+                run.run_id,
+                target if completed else status,
+                completed=completed,
+                run_uid=run.run_uid,
+                partition=run.partition,
+            )
 
         return await in_transaction(self._database, work)
 
     async def stop_workflow(
         self, workflow_id: str, target: InstanceStatus, *, by: str, reason: str, now_ms: int
     ) -> WorkflowStopAnswer:
-        """End every unfinished run of a workflow with *target*, in chunks, or have the engine do so."""
+        """
+        End every unfinished run of a workflow with *target*, in chunks, or have the engine do so.
+
+        The queued runs come first, so that none of them begins because one that runs has ended.
+        """
         queued, running, partitions = 0, 0, set[int]()
-        after = 0
-        while True:
+        for statement in (_QUEUED, _UNFINISHED):
+            before = _BEYOND_ALL
+            while before:
 
-            async def work(conn: Connection, after: int = after) -> tuple[int, list[_Run]]:
-                cursor = await conn.execute(_UNFINISHED, (workflow_id, after, CHUNK))
-                found = await cursor.fetchall()
-                if not found:
-                    return 0, []
-                cursor = await conn.execute(_LOCK, ([row[1] for row in found], [row[2] for row in found]))
-                runs = [_Run._make(row) for row in await cursor.fetchall()]
-                await _end(conn, workflow_id, runs, target, by, reason, now_ms)
-                return found[-1][0], runs
+                async def work(conn: Connection, before: int = before) -> tuple[int, list[_Run]]:
+                    cursor = await conn.execute(statement, (workflow_id, before, CHUNK))  # noqa: B023  # awaited here
+                    found = await cursor.fetchall()
+                    if not found:
+                        return 0, []
+                    cursor = await conn.execute(_LOCK, ([row[1] for row in found], [row[2] for row in found]))
+                    runs = [_Run._make(row) for row in await cursor.fetchall()]
+                    await _end(conn, workflow_id, runs, target, by, reason, now_ms)
+                    return found[-1][0], runs
 
-            after, runs = await in_transaction(self._database, work)
-            if not after:
-                return WorkflowStopAnswer(queued, running, tuple(partitions))
-            queued += sum(run.is_queued for run in runs)
-            running += sum(not run.is_queued for run in runs)
-            partitions |= {run.partition for run in runs if not run.is_queued}
+                before, runs = await in_transaction(self._database, work)
+                queued += sum(run.is_queued for run in runs)
+                running += sum(not run.is_queued for run in runs)
+                partitions |= {run.partition for run in runs if not run.is_queued}
+        return WorkflowStopAnswer(queued, running, tuple(partitions))
+
+    async def statuses(self, runs: Sequence[tuple[int, UUID]]) -> dict[UUID, InstanceStatus]:
+        """Return the statuses of *runs*, each a partition and a uid."""
+        async with self._database.connection() as conn:
+            keys = [partition for partition, _ in runs], [run_uid for _, run_uid in runs]
+            cursor = await conn.execute(_STATUSES, keys, prepare=True)
+            return {run_uid: InstanceStatus(status) for run_uid, status in await cursor.fetchall()}
 
 
 async def _end(

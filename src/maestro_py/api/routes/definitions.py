@@ -11,7 +11,7 @@ from maestro_py.api.errors import MediaTypeUnsupported
 from maestro_py.api.requests import Caller, json_bytes, named_caller, version_ref
 from maestro_py.api.responses import Json
 from maestro_py.api.services import Services
-from maestro_py.api.views.definitions import version_document
+from maestro_py.api.views.definitions import prepare_version, version_document
 from maestro_py.api.views.timelines import acted
 
 #: What OpenAPI says of a pushed body: it has two forms, and each has a schema of its own.
@@ -44,6 +44,7 @@ def definition_routes(services: Services) -> APIRouter:
         push, author = await accepted(request, user)
         change = await changes.push(push, author=author, now_ms=services.clock.now_ms())
         services.hint_engines(change.partitions)
+        await prepare_version(change.version)
         return Json({"workflow_definition": version_document(change.version)})
 
     @routes.put("/actions/validate", openapi_extra=_DEFINITION_BODY)

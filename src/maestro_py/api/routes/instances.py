@@ -8,7 +8,7 @@ from maestro_py.api.requests import Cursor, First, Last, latest_or_number, numbe
 from maestro_py.api.responses import Json
 from maestro_py.api.services import Services
 from maestro_py.api.views.pages import page_document
-from maestro_py.api.views.runs import run_document, run_fields
+from maestro_py.api.views.runs import prepare_run, run_document, run_fields
 from maestro_py.ports.api_records import RunRef
 
 
@@ -16,6 +16,11 @@ def instance_routes(services: Services) -> APIRouter:
     """Return the routes of runs of instances."""
     routes = APIRouter(prefix="/api/v3/workflows/{workflow_id}/instances", tags=["instances"])
     instances = services.store.instances
+
+    async def answered(ref: RunRef, enriched: bool) -> Json:
+        detail = await instances.run(ref)
+        await prepare_run(detail)
+        return Json(run_document(detail, enriched=enriched))
 
     @routes.get("")
     async def listed(workflow_id: str, first: First = None, last: Last = None, cursor: Cursor = None) -> Json:
@@ -27,7 +32,7 @@ def instance_routes(services: Services) -> APIRouter:
     async def instance(workflow_id: str, instance_id: str, enriched: bool = True) -> Json:
         """Return an instance by its latest run."""
         ref = RunRef(workflow_id, number(instance_id, "instance"))
-        return Json(run_document(await instances.run(ref), enriched=enriched))
+        return await answered(ref, enriched)
 
     @routes.get("/{instance_id}/runs")
     async def runs(
@@ -41,6 +46,6 @@ def instance_routes(services: Services) -> APIRouter:
     async def run(workflow_id: str, instance_id: str, run: str, enriched: bool = True) -> Json:
         """Return one run: latest or a number."""
         ref = RunRef(workflow_id, number(instance_id, "instance"), latest_or_number(run, "run"))
-        return Json(run_document(await instances.run(ref), enriched=enriched))
+        return await answered(ref, enriched)
 
     return routes

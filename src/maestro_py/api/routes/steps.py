@@ -13,9 +13,9 @@ from maestro_py.api.responses import Json
 from maestro_py.api.services import Services
 from maestro_py.api.views.pages import page_document
 from maestro_py.api.views.runs import iteration_document
-from maestro_py.api.views.steps import step_documents
+from maestro_py.api.views.steps import prepare_steps, step_documents
 from maestro_py.model.statuses import InstanceStatus
-from maestro_py.ports.api_records import AttemptRef, LogChunk, RunRef
+from maestro_py.ports.api_records import AttemptDetail, AttemptRef, LogChunk, RunRef
 
 
 def step_routes(services: Services) -> APIRouter:
@@ -23,11 +23,15 @@ def step_routes(services: Services) -> APIRouter:
     routes = APIRouter(prefix="/api/v3/workflows/{workflow_id}/instances/{instance_id}", tags=["steps"])
     steps = services.store.steps
 
+    async def documents_of(detail: AttemptDetail, enriched: bool) -> list[dict[str, Any]]:
+        await prepare_steps(detail)
+        return step_documents(detail, enriched=enriched)
+
     async def listed(ref: RunRef, enriched: bool, first: int | None, last: int | None, cursor: str | None) -> Json:
         if first is None and last is None:
-            return Json(step_documents(await steps.steps(ref), enriched=enriched))
+            return Json(await documents_of(await steps.steps(ref), enriched))
         detail, page = await steps.step_page(ref, page_request(first, last, cursor))
-        documents = iter(step_documents(detail, enriched=enriched))
+        documents = iter(await documents_of(detail, enriched))
         return Json(page_document(page, lambda _: next(documents)))
 
     @routes.get("/steps")
@@ -46,7 +50,7 @@ def step_routes(services: Services) -> APIRouter:
     async def latest_step(workflow_id: str, instance_id: str, step_id: str, enriched: bool = True) -> Json:
         """Return the latest attempt of one step of an instance."""
         ref = AttemptRef(_run(workflow_id, instance_id), step_id)
-        return Json(step_documents(await steps.attempt(ref), enriched=enriched)[0])
+        return Json((await documents_of(await steps.attempt(ref), enriched))[0])
 
     @routes.get("/runs/{run}/steps")
     async def steps_of_run(
@@ -67,7 +71,7 @@ def step_routes(services: Services) -> APIRouter:
     ) -> Json:
         """Return one attempt of one step: latest or a number."""
         ref = _attempt(_run(workflow_id, instance_id, run), step_id, attempt)
-        return Json(step_documents(await steps.attempt(ref), enriched=enriched)[0])
+        return Json((await documents_of(await steps.attempt(ref), enriched))[0])
 
     @routes.get("/runs/{run}/steps/{step_id}/attempts/{attempt}/logs")
     async def log(

@@ -27,15 +27,17 @@ def stop_routes(services: Services) -> APIRouter:
     async def end(ref: RunRef, action: str, user: str | None) -> Json:
         caller, now_ms, target = named_caller(user), services.clock.now_ms(), _target(action)
         answer = await stops.stop(ref, target, by=caller, reason=f"{action} requested", now_ms=now_ms)
-        services.hint_engines(answer.partitions)
-        done = "is done" if answer.completed else "is accepted and is still running"
-        info = f"the {action} of {ref.workflow_id}:{ref.instance_id}:{answer.run_id} {done}"
+        status = answer.status
+        if not answer.completed:
+            services.hint_engines(answer.partitions)
+            status = await services.verdicts.of((answer.partition, answer.run_uid), status)
+        info = f"the {action} of {ref.workflow_id}:{ref.instance_id}:{answer.run_id} {_outcome(status, target)}"
         body: dict[str, Any] = {
             "workflow_id": ref.workflow_id,
             "workflow_instance_id": ref.instance_id,
             "workflow_run_id": answer.run_id,
-            "workflow_instance_status": answer.status,
-            "completed": answer.completed,
+            "workflow_instance_status": status,
+            "completed": status.is_terminal,
             "info": info,
             "timeline_event": acted(now_ms, action.upper(), caller, info),
         }
@@ -43,7 +45,12 @@ def stop_routes(services: Services) -> APIRouter:
 
     @routes.put("/instances/{instance_id}/actions/{action}")
     async def end_instance(workflow_id: str, instance_id: str, action: str, user: Caller = None) -> Json:
-        """End the latest run of an instance: ``stop`` ends it STOPPED, ``kill`` FAILED."""
+        """
+        End the latest run of an instance: ``stop`` ends it STOPPED, ``kill`` FAILED.
+
+        The answer waits up to two seconds for the end of the run; ``completed`` says whether it has come, by whatever
+        was first.
+        """
         return await end(RunRef(workflow_id, number(instance_id, "instance")), action, user)
 
     @routes.put("/instances/{instance_id}/runs/{run}/actions/{action}")
@@ -65,6 +72,14 @@ def stop_routes(services: Services) -> APIRouter:
         return Json(acted(now_ms, action.upper(), caller, said), 202)
 
     return routes
+
+
+def _outcome(status: InstanceStatus, target: InstanceStatus) -> str:
+    if status is target:
+        return "is done"
+    if status.is_terminal:
+        return f"came too late: the run has ended {status}"
+    return "is accepted and is still running"
 
 
 def _target(action: str) -> InstanceStatus:

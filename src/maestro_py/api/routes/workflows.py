@@ -13,6 +13,7 @@ from maestro_py.api.responses import Json
 from maestro_py.api.services import Services
 from maestro_py.api.views.definitions import (
     overview_document,
+    prepare_version,
     properties_document,
     summary_document,
     timeline_document,
@@ -44,6 +45,8 @@ def workflow_routes(services: Services) -> APIRouter:
     async def versions(workflow_id: str, first: First = None, last: Last = None, cursor: Cursor = None) -> Json:
         """List the versions of a workflow, newest first."""
         page = await reads.versions(workflow_id, page_request(first, last, cursor))
+        for element in page.elements:
+            await prepare_version(element)
         return Json(page_document(page, version_document))
 
     @routes.get("/{workflow_id}/versions/{version}")
@@ -51,7 +54,9 @@ def workflow_routes(services: Services) -> APIRouter:
         """Return one version: active, latest, default or a number."""
         if enriched:
             raise RequestInvalid("enriched: the enriched form of a definition is not supported yet")
-        return Json(version_document(await reads.version(workflow_id, version_ref(version))))
+        found = await reads.version(workflow_id, version_ref(version))
+        await prepare_version(found)
+        return Json(version_document(found))
 
     @routes.get("/{workflow_id}/properties-snapshot/{snapshot}")
     async def properties(workflow_id: str, snapshot: str) -> Json:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from maestro_py.api.responses import present
-from maestro_py.api.views.rendered import workflow_json
+from maestro_py.api.views.rendered import prepare, workflow_json
 from maestro_py.ports.api_records import Overview, TimelineRecord, VersionRecord, WorkflowRecord, WorkflowSummary
+
+
+async def prepare_version(version: VersionRecord) -> None:
+    """Have ready what `version_document` shows of a large definition."""
+    await prepare(version.definition_uid, version.definition, "workflow")
 
 
 def version_document(version: VersionRecord) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from maestro_py.api.responses import present
-from maestro_py.api.views.rendered import dag_json, workflow_json
+from maestro_py.api.views.rendered import dag_json, prepare, workflow_json
 from maestro_py.api.views.scopes import steps_of
 from maestro_py.api.views.step_states import PublicState, public_state
 from maestro_py.api.views.timelines import Event, became, in_order, logged
@@ -17,6 +17,12 @@ from maestro_py.ports.api_records import IterationRecord, RunDetail, RunRecord
 
 #: A workflow that states no timeout has this one, in ms (specification 2.2).
 DEFAULT_TIMEOUT_MS: Final = 10 * 24 * 3600 * 1000
+
+
+async def prepare_run(detail: RunDetail) -> None:
+    """Have ready what `run_document` shows of a large definition."""
+    run = detail.run
+    await prepare(run.definition_uid, detail.workflow, "workflow", f"dag {run.scope}")
 
 
 def run_document(detail: RunDetail, *, enriched: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from maestro_py.api.responses import present
-from maestro_py.api.views.rendered import dag, step_definitions
+from maestro_py.api.views.rendered import dag, prepare, step_definitions
 from maestro_py.api.views.scopes import steps_of
 from maestro_py.api.views.step_states import PublicState, public_state
 from maestro_py.api.views.timelines import Event, became, in_order, logged
@@ -15,6 +15,12 @@ from maestro_py.model.ids import inline_workflow_id
 from maestro_py.model.literals import infer_type
 from maestro_py.model.statuses import Dispatch
 from maestro_py.ports.api_records import AttemptDetail, AttemptRecord
+
+
+async def prepare_steps(detail: AttemptDetail) -> None:
+    """Have ready what `step_documents` shows of a large definition."""
+    run = detail.run
+    await prepare(run.definition_uid, detail.workflow, f"edges {run.scope}", "steps")
 
 
 def step_documents(detail: AttemptDetail, *, enriched: bool) -> list[dict[str, Any]]:
