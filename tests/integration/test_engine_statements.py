@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 #: Statements whose parameter of the same name is an array there.
 ARRAYS: dict[str, dict[str, Any]] = {
+    "INSERT_DEAD_LETTERS": {name: [] for name in "pcxuwerm"},
     "LOAD_RUNS": {"runs": [UID, UID]},
     "LOAD_ATTEMPTS": {"runs": [UID, UID]},
     "LOAD_OUTER": {"runs": [UID, UID], "steps": ["x", "y"], "attempts": [1, 1]},

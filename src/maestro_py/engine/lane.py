@@ -317,6 +317,7 @@ class Lane:
             case Fenced():
                 self._fenced(exc)
             case BadRow():
+                _log.warning("batch_refused", lane=self.index, runs=len(touched), reason=str(exc))
                 self._setbacks.suspect(touched, str(exc))
             case RowContended():
                 keys = {RunKey(row.partition, row.run_uid) for row in taken if row.run_uid is not None}

@@ -31,6 +31,7 @@ class Setbacks:
         self.poisoned: dict[UUID, str] = {}  #: Runs to be quarantined, with the reason.
         self.hopeless: set[UUID] = set()  #: Those of them that cannot be stopped either.
         self.unreadable: dict[UUID, str] = {}  #: Runs whose rows make no run, with the reason.
+        self.given_up: set[UUID] = set()  #: Runs whose events cannot even be buried: they stay in the inbox.
         self._parked: dict[UUID, tuple[float, RunKey]] = {}  # until when, in monotonic seconds
         self._suspects: list[list[UUID]] = []  # runs of a refused batch, in halves; the last is tried first
         self._stale = 0
@@ -39,7 +40,9 @@ class Setbacks:
 
     def poison(self, run_uid: UUID, reason: str) -> None:
         """Note that an event of this run cannot be applied."""
-        if run_uid in self.poisoned:
+        if run_uid in self.hopeless:
+            self.given_up.add(run_uid)
+        elif run_uid in self.poisoned:
             # Stopping it was tried, and failed too.
             self.hopeless.add(run_uid)
         self.poisoned.setdefault(run_uid, reason)
@@ -76,7 +79,7 @@ class Setbacks:
     @property
     def excluded(self) -> list[UUID]:
         """The runs whose events stay in the inbox for now."""
-        return [*self._parked, *(run_uid for half in self._suspects[:-1] for run_uid in half)]
+        return [*self.given_up, *self._parked, *(run_uid for half in self._suspects[:-1] for run_uid in half)]
 
     def unpark(self) -> list[RunKey]:
         """Forget and return the runs that were left alone for long enough."""
@@ -120,6 +123,7 @@ class Setbacks:
         self.poisoned.clear()
         self.hopeless.clear()
         self.unreadable.clear()
+        self.given_up.clear()
         self._parked.clear()
         self._suspects.clear()
         self._stale = 0

@@ -189,10 +189,11 @@ SELECT r.p, r.u, r.i, r.n, r.c, r.l FROM json_to_recordset(%(rows)s::json)
        AS r (p smallint, u uuid, i text, n int, c int, l json)
 """
 
+#: Not by one JSON document, as the others: that would refuse the very payload that PostgreSQL has refused before.
 INSERT_DEAD_LETTERS: Final = """
 INSERT INTO engine_dead_letter (partition, class, inbox_id, run_uid, workflow_id, payload, reason, create_time_ms)
-SELECT r.p, r.c, r.x, r.u, r.w, r.e, r.r, r.m FROM json_to_recordset(%(rows)s::json)
-       AS r (p smallint, c smallint, x bigint, u uuid, w text, e json, r text, m bigint)
+SELECT * FROM unnest(%(p)s::smallint[], %(c)s::smallint[], %(x)s::bigint[], %(u)s::uuid[], %(w)s::text[],
+                     %(e)s::json[], %(r)s::text[], %(m)s::bigint[])
 """
 
 #: Mark runs that cannot be read; whoever has one of them in memory notices by its version.

@@ -47,7 +47,9 @@ def _translated() -> Iterator[None]:
     except errors.LockNotAvailable as exc:
         raise RowContended(str(exc)) from exc
     except (errors.DataError, errors.IntegrityError) as exc:
-        raise BadRow(str(exc)) from exc
+        # Without its details, which quote the row.
+        where = f" ({exc.diag.constraint_name})" if exc.diag.constraint_name else ""
+        raise BadRow(f"{exc.diag.message_primary or type(exc).__name__}{where}") from exc
 
 
 class PostgresTransaction:
@@ -154,7 +156,8 @@ class PostgresTransaction:
                 # After the rows they speak of: what is created and taken back in one batch is both.
                 cancelled = await self._write(sql.CANCEL, writes.cancels)
                 await self._write(sql.OFFER, writes.offers)
-                await self._write(sql.INSERT_DEAD_LETTERS, writes.dead_letters)
+                if writes.dead_letters:
+                    await self._conn.execute(sql.INSERT_DEAD_LETTERS, _columns(writes.dead_letters))
                 await self._write(sql.QUARANTINE, writes.quarantines)
                 await self._conn.execute("COMMIT")
                 return [row[0] for row in await cancelled.fetchall()] if cancelled else []
@@ -187,6 +190,11 @@ def _document(rows: Sequence[dict[str, Any]]) -> str:
     except TypeError as exc:
         # Half a surrogate pair, or an integer beyond 64 bits: refused here instead of by PostgreSQL.
         raise BadRow(f"a value has no JSON: {exc}") from exc
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return rows as one array for each column; JSON made earlier is text."""
+    return {name: [v.decode() if isinstance(v := row[name], bytes) else v for row in rows] for name in rows[0]}
 
 
 def _json_default(value: Any) -> Any:
