@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from maestro_py.engine.batch import Batch
+from maestro_py.engine.decide.state import Run
 from maestro_py.engine.dispatcher import Dispatcher
 from maestro_py.engine.evaluations import Evaluations
 from maestro_py.engine.loading import Loader
@@ -15,9 +16,43 @@ from maestro_py.ports.clock import Clock
 from maestro_py.ports.engine_store import EngineStore
 from maestro_py.ports.transport import Address, HintKind, Transport
 
-if TYPE_CHECKING:
-    from maestro_py.engine.lane import Lane
-    from maestro_py.engine.workflow_lane import WorkflowLane
+
+class HintedLane(Protocol):
+    """A lane as the others see it: it can be told that there is something to do."""
+
+    @property
+    def epochs(self) -> Mapping[int, int]:
+        """Return partition to the epoch under which the lane serves it."""
+        ...
+
+    def hint(self, partitions: Collection[int]) -> None:
+        """Have it look into the inbox of those of *partitions* that are its own."""
+        ...
+
+
+class RunLane(HintedLane, Protocol):
+    """A lane that decides upon runs, as the others see it."""
+
+    @property
+    def index(self) -> int:
+        """Return which lane of the engine it is."""
+        ...
+
+    def wake(self) -> None:
+        """Have it make a batch: there is room for ready attempts."""
+        ...
+
+    def adopt(self, run: Run) -> None:
+        """Have it keep a run in memory that another lane has just created."""
+        ...
+
+    def add_timer(self, fire_ms: int, partition: int) -> None:
+        """Have it look for due timers of *partition* at *fire_ms*, UTC epoch ms."""
+        ...
+
+    async def reload_ready(self) -> None:
+        """Have it read again which of its attempts wait to be offered."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +79,8 @@ class EngineContext:
     on_lost: Callable[[int], None]  #: Told of each partition whose fence failed.
     dispatcher: Dispatcher = field(default_factory=Dispatcher)
     metrics: EngineMetrics = field(default_factory=EngineMetrics)
-    lanes: list[Lane] = field(default_factory=list)
-    workflow_lane: WorkflowLane | None = None
+    lanes: Sequence[RunLane] = ()
+    workflow_lane: HintedLane | None = None
     evaluations: Evaluations | None = None  #: None: what is given away waits for an engine that can do it.
     stale_lanes: set[int] = field(default_factory=set)  #: Whose ready attempts are to be read again.
 
@@ -54,7 +89,7 @@ class EngineContext:
         """How far ahead timers are kept in memory, in ms: far enough that the next sweep finds the rest in time."""
         return 2 * self.options.sweep_interval_ms
 
-    def lane_of(self, partition: int) -> Lane:
+    def lane_of(self, partition: int) -> RunLane:
         """Return the lane that serves *partition* when this engine owns it."""
         return self.lanes[partition % len(self.lanes)]
 

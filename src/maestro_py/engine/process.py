@@ -93,11 +93,11 @@ class EngineProcess:
             on_lost=self.ownership.lost,
         )
         self.context.evaluations = Evaluations(store, evaluator, self.context.hint_partitions)
-        self.context.lanes = [Lane(index, self.context) for index in range(options.lanes)]
-        self.context.workflow_lane = WorkflowLane(self.context)
+        self.context.lanes = self._lanes = [Lane(index, self.context) for index in range(options.lanes)]
+        self.context.workflow_lane = self._workflow_lane = WorkflowLane(self.context)
         self._duties = Duties(self.context, duty_store, self.ownership, beat)
         self._pulse = pulse
-        self._pulse.lanes = [*self.context.lanes, self.context.workflow_lane]
+        self._pulse.lanes = [*self._lanes, self._workflow_lane]
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
@@ -108,9 +108,8 @@ class EngineProcess:
     async def run(self) -> None:
         """Serve until `stop` is called; then finish the batches at hand and hand the partitions over."""
         context = self.context
-        assert context.workflow_lane is not None
         self._subscription = context.transport.subscribe((), self._on_hint)
-        serving: list[Lane | WorkflowLane] = [*context.lanes, context.workflow_lane]
+        serving: list[Lane | WorkflowLane] = [*self._lanes, self._workflow_lane]
         lanes = [asyncio.create_task(lane.run()) for lane in serving]
         others = [asyncio.create_task(self._pulse.run()), asyncio.create_task(self._duties.run())]
         owning = asyncio.create_task(self.ownership.run())
@@ -143,18 +142,16 @@ class EngineProcess:
         for index, mine in by_lane.items():
             # What a previous owner dispatched is read from the rows before anything else is dispatched.
             self.context.stale_dispatcher(index)
-            self.context.lanes[index].acquire(mine)
-        assert self.context.workflow_lane is not None
-        self.context.workflow_lane.acquire(epochs)
+            self._lanes[index].acquire(mine)
+        self._workflow_lane.acquire(epochs)
         for duty in (self._duties.sweep, self._duties.watch_workers):
             task = asyncio.create_task(_logged(duty()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _release(self, partitions: frozenset[int]) -> None:
-        assert self.context.workflow_lane is not None
         await asyncio.gather(
-            *(lane.release(partitions) for lane in self.context.lanes), self.context.workflow_lane.release(partitions)
+            *(lane.release(partitions) for lane in self._lanes), self._workflow_lane.release(partitions)
         )
         self._subscribe()
 

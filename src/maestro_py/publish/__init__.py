@@ -1,1 +1,0 @@
-"""State changes for other systems, one sink per file."""
