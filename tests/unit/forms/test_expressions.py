@@ -81,7 +81,7 @@ def test_a_workflow_param_that_cannot_be_computed_is_refused(params: Any, path: 
 
 
 def test_a_workflow_param_may_read_the_signal_that_starts_the_workflow() -> None:
-    trigger = {"definitions": {"sig": {}}}
+    trigger: dict[str, Any] = {"definitions": {"sig": {}}}
     push(native(native_step("a"), params={"p": computed("sig__x")}, signal_triggers=[trigger]))
     push(simple(simple_step("a"), params={"p": "${sig__x}"}, trigger={"type": "signal", "signal_name": "sig"}))
 
