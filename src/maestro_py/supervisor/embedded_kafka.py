@@ -41,7 +41,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     "transaction.state.log.num.partitions": "4",
     # A broker that was killed may not come back before its former self is taken for dead.
     "broker.session.timeout.ms": "3000",
-    "broker.heartbeat.interval.ms": "500",
+    "broker.heartbeat.interval.ms": "1000",
+    "metadata.max.idle.interval.ms": "0",  # an idle laptop has nobody to whom it must prove that it lives
     "num.network.threads": "2",
     "num.io.threads": "4",
     "background.threads": "2",
