@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
+from maestro_py.storage import backlogs, stops, subscriptions
 from maestro_py.storage import start_statements as sql
-from maestro_py.storage import stops, subscriptions
 from maestro_py.storage.connections import Database
 
 UID = "01a20c31-c227-7e57-bfbc-72d69577785b"
 RUN = {"partition": 1, "run_uid": UID, "workflow_id": "wf", "instance_id": 1, "status": "CREATED"}
-STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
+STATEMENTS: dict[str, tuple[str, Any]] = {
     "lock workflows": (sql.LOCK, (["wf"],)),
     "read what stands": (sql.STANDING, (["wf"],)),
     "read known request ids": (sql.KNOWN, (["wf"], ["r"], 0)),
     "read runs of an unknown commit": (sql.STORED, ([UID],)),
     "write runs": (sql.WRITE, (json.dumps([RUN]), '{"wf": 1}', ["wf"], "{}")),
     "dequeue": (sql.DEQUEUE, (["wf"], [1], 1, "{}")),
+    "count what waits": (backlogs._BACKLOG, {"most": 9}),
     "lock the latest run": (stops._LATEST, ("wf", 1)),
     "read queued runs": (stops._QUEUED, ("wf", 9, 200)),
     "read statuses": (stops._STATUSES, ([1], [UID])),

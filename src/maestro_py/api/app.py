@@ -12,6 +12,7 @@ from maestro_py.api.announcements import Announcer
 from maestro_py.api.errors import install_error_answers
 from maestro_py.api.guards import BodyLimit, RequestGuard
 from maestro_py.api.metrics import Measured, Metrics
+from maestro_py.api.pressure import Pressure
 from maestro_py.api.routes.dead_letters import dead_letter_routes
 from maestro_py.api.routes.definitions import definition_routes
 from maestro_py.api.routes.health import health_routes
@@ -38,6 +39,7 @@ class ApiOptions:
     allowed_hosts: tuple[str, ...] = ()  #: Further names that requests may name; ``*``: every name.
     body_limit_bytes: int = 8 << 20  #: Request bodies above this are answered 413.
     max_steps: int = 10_000  #: Steps of one definition, nested ones included.
+    backlog_limit: int = 50_000  #: Events or signals that may wait before more starts or signals are answered 429.
     verdict_seconds: float = 2.0  #: How long the answer to a stop or kill waits for the end of the run.
 
 
@@ -51,6 +53,7 @@ def create_app(store: ApiStore, transport: Transport, clock: Clock, options: Api
         clock: Tells the times that are stored and shown.
         options: The limits, and the names that requests may be for.
     """
+    pressure = Pressure(store.backlogs, options.backlog_limit)
     starter = Starter(store, transport, clock)
     announcer = Announcer(store, transport, clock)
     services = Services(
@@ -59,10 +62,11 @@ def create_app(store: ApiStore, transport: Transport, clock: Clock, options: Api
         clock=clock,
         starter=starter,
         announcer=announcer,
+        pressure=pressure,
         verdicts=Verdicts(store.stops, options.verdict_seconds),
         max_steps=options.max_steps,
     )
-    metrics = Metrics(starter, transport)
+    metrics = Metrics(starter, pressure, transport)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -42,7 +42,11 @@ class MediaTypeUnsupported(MaestroError):
 
 
 class TooBusy(MaestroError):
-    """More callers wait already than is good for anybody.  Come back a little later."""
+    """More waits already than is good for anybody.  Come back after *retry_after_seconds*."""
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Answer(NamedTuple):
@@ -73,6 +77,7 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
 #: Names of the codes that the framework itself answers with.
 _FRAMEWORK: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 _INTERNAL: Final = Answer(500, "INTERNAL_ERROR")
+_WENT_WRONG: Final = "something went wrong on our side; it is in the log"
 
 
 def error_body(answer: Answer, message: str, errors: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -89,10 +94,19 @@ def answer_to(error: Exception) -> Json:
     """Return the response to *error*; one that no row of the table knows is an internal error, told without details."""
     for kind, answer in TABLE.items():
         if isinstance(error, kind):
-            headers = {"Retry-After": "1"} if answer.retryable else None
+            headers = {"Retry-After": str(getattr(error, "retry_after_seconds", 1))} if answer.retryable else None
             return Json(error_body(answer, str(error), _details(error)), answer.code, headers)
     log.error("request_failed", exc_info=error)
-    return Json(error_body(_INTERNAL, "something went wrong on our side; it is in the log"), _INTERNAL.code)
+    return Json(error_body(_INTERNAL, _WENT_WRONG), _INTERNAL.code)
+
+
+def error_document(error: Exception) -> dict[str, Any]:
+    """Return the body that tells *error* where an answer holds several; those that no row of the table knows, too."""
+    for kind, answer in TABLE.items():
+        if isinstance(error, kind):
+            return error_body(answer, str(error), _details(error))
+    log.error("request_failed", exc_info=error)
+    return error_body(_INTERNAL, _WENT_WRONG)
 
 
 def _details(error: Exception) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from maestro_py.api.pressure import Pressure
 from maestro_py.api.starts import Starter
 from maestro_py.ports.transport import Transport
 
@@ -25,7 +26,7 @@ _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 class Metrics:
     """The counters of one app."""
 
-    def __init__(self, starter: Starter, transport: Transport) -> None:
+    def __init__(self, starter: Starter, pressure: Pressure, transport: Transport) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "maestro_api_requests",
@@ -40,17 +41,24 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self.registry.register(_Counted(starter, transport))
+        self.registry.register(_Counted(starter, pressure, transport))
 
 
 class _Counted(Collector):
     """Reads counters that others keep, when somebody asks."""
 
-    def __init__(self, starter: Starter, transport: Transport) -> None:
+    def __init__(self, starter: Starter, pressure: Pressure, transport: Transport) -> None:
         self._starter = starter
+        self._pressure = pressure
         self._transport = transport
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
+        backlog = GaugeMetricFamily(
+            "maestro_api_backlog", "What waited at the newest look, counted up to the limit.", labels=("for",)
+        )
+        backlog.add_metric(("engine",), self._pressure.seen.events)
+        backlog.add_metric(("signal",), self._pressure.seen.signals)
+        yield backlog
         yield CounterMetricFamily(
             "maestro_api_starts", "Runs asked for, duplicates included.", value=self._starter.started
         )

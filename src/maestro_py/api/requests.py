@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Header, Query, Request
@@ -15,6 +17,10 @@ from maestro_py.model.forms.problems import Problems
 from maestro_py.ports.api_records import PageRequest, VersionRef
 
 D = TypeVar("D", bound=Document)
+T = TypeVar("T")
+
+#: Bodies above this are read in a thread, in bytes.
+READ_ASIDE: Final = 64 << 10
 
 _LONG_MAX: Final = 2**63 - 1
 _PAGE_MAX: Final = 200
@@ -48,16 +54,9 @@ async def json_bytes(request: Request) -> bytes:
     return await request.body()
 
 
-async def document(request: Request, model: type[D]) -> D:
-    """
-    Return the body of *request* as *model*.
-
-    Raises:
-        DefinitionInvalid: it is no JSON, or fields are wrong; each is named by its path.
-        MediaTypeUnsupported: it says that it is YAML.
-        BodyTooLarge: it is larger than the limit.
-    """
-    return _validated(model, read_jsonc(await json_bytes(request)))
+async def aside(read: Callable[[bytes], T], body: bytes) -> T:
+    """Return what *read* makes of *body*, in a thread if it is large, so that the loop stays free for everybody."""
+    return await asyncio.to_thread(read, body) if len(body) > READ_ASIDE else read(body)
 
 
 async def split_document(request: Request, model: type[D]) -> tuple[D, dict[str, Any]]:
@@ -69,14 +68,20 @@ async def split_document(request: Request, model: type[D]) -> tuple[D, dict[str,
         MediaTypeUnsupported: it says that it is YAML.
         BodyTooLarge: it is larger than the limit.
     """
-    value = read_jsonc(await json_bytes(request))
+    value: Any = await aside(read_jsonc, await json_bytes(request))
     if not isinstance(value, dict):
-        return _validated(model, value), {}
+        return validated(model, value), {}
     known = {name: value[name] for name in value if name in model.model_fields}
-    return _validated(model, known), {name: value[name] for name in value if name not in model.model_fields}
+    return validated(model, known), {name: value[name] for name in value if name not in model.model_fields}
 
 
-def _validated(model: type[D], value: Any) -> D:
+def validated(model: type[D], value: Any) -> D:
+    """
+    Return *value*, the value of a JSON document, as *model*.
+
+    Raises:
+        DefinitionInvalid: fields are wrong; each is named by its path.
+    """
     problems = Problems()
     try:
         return model.model_validate(value)

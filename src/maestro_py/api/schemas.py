@@ -76,6 +76,12 @@ class StartDocument(Document):
     persist_failed_run: bool = False
 
 
+class BatchStartDocument(Document):
+    """Requests to start runs of one workflow (ours); each is a `StartDocument` and is read by itself."""
+
+    requests: Annotated[list[Any], Field(min_length=1)]
+
+
 class SignalDocument(Document):
     """The known part of a signal's announcement (specification 1.7); everything else of it is payload."""
 

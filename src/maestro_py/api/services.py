@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from maestro_py.api.announcements import Announcer
+from maestro_py.api.pressure import Pressure
 from maestro_py.api.starts import Starter
 from maestro_py.api.verdicts import Verdicts
 from maestro_py.ports.api_store import ApiStore
@@ -23,6 +24,7 @@ class Services:
     starter: Starter
     announcer: Announcer
     verdicts: Verdicts
+    pressure: Pressure
     max_steps: int  #: Steps of one definition, nested ones included.
 
     def hint_engines(self, partitions: Iterable[int]) -> None:

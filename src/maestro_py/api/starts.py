@@ -84,8 +84,26 @@ class Starter:
             TooBusy: too many callers wait already.
             StoreUnavailable: the database is away; the same request id may be sent again.
         """
-        if self._waiting >= WAITING_LIMIT:
+        self._check_room(1)
+        return await self._enqueued(ask)
+
+    async def start_all(self, asks: Sequence[StartAsk]) -> list[StartResult | BaseException]:
+        """
+        Start a run for each of *asks*; return, in their order, what became of them, committed, or why nothing did.
+
+        They stand together in the queues of their workflows, so they share transactions.
+
+        Raises:
+            TooBusy: too many callers wait already; none was started.
+        """
+        self._check_room(len(asks))
+        return await asyncio.gather(*map(self._enqueued, asks), return_exceptions=True)
+
+    def _check_room(self, count: int) -> None:
+        if self._waiting + count > WAITING_LIMIT:
             raise TooBusy(f"{self._waiting} callers wait already to start runs")
+
+    def _enqueued(self, ask: StartAsk) -> asyncio.Future[StartResult]:
         lane = self._lanes.get(ask.workflow_id)
         if lane is None:
             lane = self._lanes[ask.workflow_id] = _Lane()
@@ -94,10 +112,11 @@ class Starter:
         if lane.task is None:
             lane.task = asyncio.create_task(self._run(ask.workflow_id, lane))
         self._waiting += 1
-        try:
-            return await answer
-        finally:
-            self._waiting -= 1
+        answer.add_done_callback(self._answered)
+        return answer
+
+    def _answered(self, _: asyncio.Future[StartResult]) -> None:
+        self._waiting -= 1
 
     async def close(self) -> None:
         """Wait for the transactions under way; whoever still waits gets an answer."""

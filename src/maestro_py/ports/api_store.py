@@ -124,6 +124,21 @@ class DefinitionChanges(Protocol):
         ...
 
 
+class Backlog(NamedTuple):
+    """What waits to be worked on, counted up to a limit."""
+
+    events: int  #: For engines.
+    signals: int  #: For signal services.
+
+
+class BacklogReads(Protocol):
+    """How far engines and signal services are behind."""
+
+    async def backlog(self, most: int) -> Backlog:
+        """Return how many events and signals wait, each counted up to *most*; cheap whatever their number."""
+        ...
+
+
 class StartStore(Protocol):
     """Starting runs.  Nothing is asked twice here, so a link that broke unseen is a `StoreUnavailable`: try again."""
 
@@ -275,6 +290,11 @@ class ApiStore(Protocol):
     @property
     def dead_letters(self) -> DeadLetterStore:
         """Return the dead letters."""
+        ...
+
+    @property
+    def backlogs(self) -> BacklogReads:
+        """Return what tells how much waits."""
         ...
 
     async def schema_problem(self) -> str | None:

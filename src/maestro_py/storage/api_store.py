@@ -9,6 +9,7 @@ from maestro_py.model.errors import DuplicateSignal, NotFound
 from maestro_py.ports.api_records import VersionRecord, VersionRef
 from maestro_py.ports.signal_store import Announcement, SignalInstance
 from maestro_py.storage import signals
+from maestro_py.storage.backlogs import BacklogReader
 from maestro_py.storage.connections import Database
 from maestro_py.storage.dead_letters import DeadLetters
 from maestro_py.storage.definition_cache import DefinitionCache
@@ -89,6 +90,7 @@ class PostgresApiStore:
         self.steps = StepReader(reads, cache)
         self.signals = PostgresAnnouncements(hot)
         self.dead_letters = DeadLetters(hot)
+        self.backlogs = BacklogReader(hot)
         self._reads = reads
 
     async def schema_problem(self) -> str | None:

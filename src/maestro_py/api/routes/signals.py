@@ -20,6 +20,7 @@ def signal_routes(services: Services) -> APIRouter:
     @routes.post("", openapi_extra=documented(SignalDocument))
     async def announce(request: Request) -> Json:
         """Announce a signal; the same ``request_id``, or without one the same params, is refused a second time."""
+        await services.pressure.take_signal()
         body, payload = await split_document(request, SignalDocument)
         announcement = Announcement(
             name=body.name,
