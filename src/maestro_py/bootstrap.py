@@ -251,7 +251,10 @@ async def serve_worker(settings: Settings, stopping: asyncio.Event) -> None:
 
 async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:
     """Serve the API until *stopping* is set; requests under way are then finished first."""
-    async with world(settings, ProcessKind.API, lease_ms=settings.service_lease_ms, connections=8) as at:
+    async with (
+        world(settings, ProcessKind.API, lease_ms=settings.service_lease_ms, connections=8) as at,
+        evaluation_pool() as pool,
+    ):
         api = ApiProcess(
             PostgresApiStore(at.database, at.hot),
             at.transport,
@@ -264,7 +267,9 @@ async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:
                 body_limit_bytes=settings.body_limit_bytes,
                 max_steps=settings.max_steps,
                 allowed_hosts=settings.allowed_hosts,
+                backlog_limit=settings.backlog_limit,
             ),
+            pool,
         )
         await until(stopping, api.run(), api.stop)
 

@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)  #: API: port to bind.
     metrics_port: int = Field(default=0, ge=0, le=65535)  #: Engine, worker, signal: health and metrics; 0: none.
 
+    #: API: events for engines, or signals for signal services, that may wait before it answers 429 to more of them.
+    backlog_limit: int = Field(default=50_000, ge=1)
     max_steps: int = Field(default=10_000, ge=1)  #: Steps of one definition, nested ones included.
     body_limit_bytes: int = Field(default=8 << 20, ge=1024)  #: Request bodies above this are answered 413.
     event_retention_days: int = Field(default=7, ge=1)  #: event_log rows older than this are deleted.

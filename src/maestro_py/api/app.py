@@ -27,6 +27,7 @@ from maestro_py.api.starts import Starter
 from maestro_py.api.verdicts import Verdicts
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
+from maestro_py.ports.evaluator import IN_THREAD, Evaluator
 from maestro_py.ports.transport import Transport
 
 
@@ -43,7 +44,9 @@ class ApiOptions:
     verdict_seconds: float = 2.0  #: How long the answer to a stop or kill waits for the end of the run.
 
 
-def create_app(store: ApiStore, transport: Transport, clock: Clock, options: ApiOptions) -> FastAPI:
+def create_app(
+    store: ApiStore, transport: Transport, clock: Clock, options: ApiOptions, evaluator: Evaluator = IN_THREAD
+) -> FastAPI:
     """
     Return the ASGI application.
 
@@ -52,9 +55,10 @@ def create_app(store: ApiStore, transport: Transport, clock: Clock, options: Api
         transport: Open; hints leave through it after each commit.
         clock: Tells the times that are stored and shown.
         options: The limits, and the names that requests may be for.
+        evaluator: Evaluates expressions that are too heavy for the loop.
     """
     pressure = Pressure(store.backlogs, options.backlog_limit)
-    starter = Starter(store, transport, clock)
+    starter = Starter(store, transport, clock, evaluator)
     announcer = Announcer(store, transport, clock)
     services = Services(
         store=store,
@@ -63,6 +67,7 @@ def create_app(store: ApiStore, transport: Transport, clock: Clock, options: Api
         starter=starter,
         announcer=announcer,
         pressure=pressure,
+        evaluator=evaluator,
         verdicts=Verdicts(store.stops, options.verdict_seconds),
         max_steps=options.max_steps,
     )

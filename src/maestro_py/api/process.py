@@ -19,6 +19,7 @@ from maestro_py.api.app import ApiOptions, create_app
 from maestro_py.model.errors import MaestroError
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
+from maestro_py.ports.evaluator import IN_THREAD, Evaluator
 from maestro_py.ports.process_beat import Judge, ProcessBeat
 from maestro_py.ports.transport import Transport
 
@@ -44,17 +45,25 @@ class ApiProcess:
         judge: Ends what dead processes hold: an API that was stopped inside a start would wedge its workflows.
         clock: Stamps what is stored and shown.
         options: Where to listen, and the limits.
+        evaluator: Evaluates expressions that are too heavy for the loop; closed by whoever made it.
     """
 
     def __init__(
-        self, store: ApiStore, transport: Transport, beat: ProcessBeat, judge: Judge, clock: Clock, options: ApiOptions
+        self,
+        store: ApiStore,
+        transport: Transport,
+        beat: ProcessBeat,
+        judge: Judge,
+        clock: Clock,
+        options: ApiOptions,
+        evaluator: Evaluator = IN_THREAD,
     ) -> None:
         self._beat = beat
         self._judge = judge
         self._options = options
         self._server = _Server(
             uvicorn.Config(
-                create_app(store, transport, clock, options),
+                create_app(store, transport, clock, options, evaluator),
                 log_config=None,
                 log_level="warning",
                 access_log=False,

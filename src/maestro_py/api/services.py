@@ -11,6 +11,7 @@ from maestro_py.api.starts import Starter
 from maestro_py.api.verdicts import Verdicts
 from maestro_py.ports.api_store import ApiStore
 from maestro_py.ports.clock import Clock
+from maestro_py.ports.evaluator import Evaluator
 from maestro_py.ports.transport import Address, HintKind, Transport
 
 
@@ -25,6 +26,7 @@ class Services:
     announcer: Announcer
     verdicts: Verdicts
     pressure: Pressure
+    evaluator: Evaluator
     max_steps: int  #: Steps of one definition, nested ones included.
 
     def hint_engines(self, partitions: Iterable[int]) -> None:

@@ -83,15 +83,17 @@ class World:
         self.starter = Starter(cast("ApiStore", bundle), self.transport, ManualClock())
 
     async def start(self, workflow_id: str = "wf", request_id: str | None = None) -> StartResult:
-        return await self.starter.start(
-            StartAsk(
-                workflow_id=workflow_id,
-                version=VersionRef(VersionName.ACTIVE),
-                request_id=request_id or str(uuid4()),
-                request_time_ms=NOW_MS,
-                initiator={"type": "MANUAL"},
-            )
-        )
+        return await self.starter.start(an_ask(workflow_id, request_id))
+
+
+def an_ask(workflow_id: str = "wf", request_id: str | None = None) -> StartAsk:
+    return StartAsk(
+        workflow_id=workflow_id,
+        version=VersionRef(VersionName.ACTIVE),
+        request_id=request_id or str(uuid4()),
+        request_time_ms=NOW_MS,
+        initiator={"type": "MANUAL"},
+    )
 
 
 async def test_what_arrives_during_a_transaction_is_started_by_the_next_one() -> None:
@@ -107,6 +109,32 @@ async def test_what_arrives_during_a_transaction_is_started_by_the_next_one() ->
 
     assert [1, 50] == [len(batch) for batch in world.store.batches]
     assert {Address(HintKind.ENGINE, str(number)) for number in (0, 1, 2)} == set(world.transport.sent)
+
+
+async def test_many_asks_share_transactions_and_each_has_its_answer_in_its_place() -> None:
+    world = World(lambda request: StartOutcome.NOT_FOUND if request.request_id == "bad" else StartOutcome.CREATED)
+    asks = [an_ask(request_id="bad" if number == 7 else str(number)) for number in range(starts.BATCH_LIMIT + 20)]
+
+    answers = await world.starter.start_all(asks)
+
+    assert [starts.BATCH_LIMIT, 20] == [len(batch) for batch in world.store.batches]
+    assert isinstance(answers[7], NotFound)
+    started = [answer.request_id for answer in answers if isinstance(answer, StartResult)]
+    assert [ask.request_id for ask in asks if ask.request_id != "bad"] == started
+
+
+async def test_many_asks_for_which_there_is_no_room_are_refused_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starts, "WAITING_LIMIT", 5)
+    world = World()
+
+    with pytest.raises(TooBusy):
+        await world.starter.start_all([an_ask() for _ in range(6)])
+
+    assert [] == world.store.batches
+    # Whoever got an answer gives its place back.
+    for _ in range(2):
+        assert 5 == len(await world.starter.start_all([an_ask() for _ in range(5)]))
+        await asyncio.sleep(0)
 
 
 async def test_workflows_do_not_wait_for_one_another() -> None:

@@ -36,6 +36,7 @@ def definition_routes(services: Services) -> APIRouter:
             definitions=services.store.definitions,
             max_steps=services.max_steps,
             now_ms=services.clock.now_ms(),
+            evaluator=services.evaluator,
         )
 
     @routes.post("", openapi_extra=_DEFINITION_BODY)
