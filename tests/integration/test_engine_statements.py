@@ -28,6 +28,7 @@ ARGUMENTS: dict[str, Any] = {
     "limits": [10, 10],
     "chunks": [0],
     "excluded": [],
+    "only": None,
     "workflow_ids": ["x", "y"],
     "epochs": [1, 1],
     "payload": "{}",

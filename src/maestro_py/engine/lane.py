@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -160,7 +160,8 @@ class Lane:
         now_ms = context.clock.now_ms()
         partitions = [p for p in self._dirty if p in self.epochs]
         due = self._due_partitions(now_ms)
-        offers = context.dispatcher.take_ready(self.index, OFFER_LIMIT)
+        trial = self._setbacks.on_trial
+        offers = context.dispatcher.take_ready(self.index, OFFER_LIMIT) if trial is None else []
         touched = {*partitions, *due, *(row.key.partition for row in offers)} & self.epochs.keys()
         if not touched:
             self._dirty.clear()
@@ -172,24 +173,26 @@ class Lane:
         try:
             async with context.store.batch([(p, self.epochs[p]) for p in touched]) as tx:
                 limits = self._limits(len(partitions))
-                taken = await tx.take(partitions, limits, due, now_ms, self._setbacks.excluded)
+                taken = await tx.take(partitions, limits, due, now_ms, self._setbacks.excluded, trial)
                 batch.offer([row for row in offers if row.key.partition in touched])
                 await self._decide(tx, batch, taken)
+                if trial is not None:
+                    self._come_back(partitions, due)
                 if not taken and not batch.writes.offers:
-                    self._nothing_left(partitions)
+                    self._setbacks.found_nothing()
                     return
                 asked = await tx.save(batch.writes)
         except BaseException as exc:
-            self._dirty.update(touched & self.epochs.keys())
-            await self._undone(exc, taken, due)
+            self._come_back(touched & self.epochs.keys(), due)
+            await self._undone(exc, taken)
             return
         self._note_taken(taken, partitions, limits)
         self._committed(batch, asked)
 
-    def _nothing_left(self, partitions: Sequence[int]) -> None:
-        self._setbacks.found_nothing()
-        if self._setbacks.has_suspects:
-            self._dirty.update(partitions)
+    def _come_back(self, partitions: Iterable[int], timer_partitions: Iterable[int]) -> None:
+        self._dirty.update(partitions)
+        for partition in timer_partitions:
+            self.add_timer(0, partition)
 
     async def _unpark(self) -> None:
         """Go on with the runs that were left alone for long enough, unless their rows are still locked."""
@@ -199,9 +202,8 @@ class Lane:
             # Asked without waiting: a batch that met the lock again would keep all the others waiting again.
             locked = await self._context.store.contended(over)
             self._setbacks.park(key for key in over if key.run_uid in locked)
-            for partition in {key.partition for key in over if key.run_uid not in locked}:
-                self._dirty.add(partition)
-                self.add_timer(0, partition)
+            free = {key.partition for key in over if key.run_uid not in locked}
+            self._come_back(free, free)
 
     async def _decide(self, tx: EngineTransaction, batch: Batch, taken: Sequence[Taken]) -> None:
         setbacks = self._setbacks
@@ -259,8 +261,6 @@ class Lane:
             if count >= most[event_class]:
                 self._dirty.add(partition)
                 self._results_full = self._results_full or event_class == EventClass.RESULT
-        if self._setbacks.has_suspects:
-            self._dirty.update(partitions)
 
     def _due_partitions(self, now_ms: int) -> list[int]:
         due: set[int] = set()
@@ -299,13 +299,11 @@ class Lane:
         while len(self._runs) > self._context.options.cached_runs // len(self._context.lanes):
             self._runs.popitem(last=False)
 
-    async def _undone(self, exc: BaseException, taken: Sequence[Taken], due: Sequence[int]) -> None:
+    async def _undone(self, exc: BaseException, taken: Sequence[Taken]) -> None:
         """Forget what was decided, for nothing of it is kept, and see to it that the next try fares better."""
         touched = {row.run_uid for row in taken if row.run_uid is not None}
         for run_uid in touched:
             self._runs.pop(run_uid, None)
-        for partition in due:
-            self.add_timer(0, partition)
         self._context.stale_dispatcher(self.index)
         match exc:
             case Poisoned():

@@ -79,7 +79,12 @@ class Setbacks:
     @property
     def excluded(self) -> list[UUID]:
         """The runs whose events stay in the inbox for now."""
-        return [*self.given_up, *self._parked, *(run_uid for half in self._suspects[:-1] for run_uid in half)]
+        return [*self.given_up, *self._parked]
+
+    @property
+    def on_trial(self) -> list[UUID] | None:
+        """The part of a refused batch that is tried now, without anybody else's events; None: there is none."""
+        return self._suspects[-1] if self._suspects else None
 
     def unpark(self) -> list[RunKey]:
         """Forget and return the runs that were left alone for long enough."""
@@ -104,14 +109,10 @@ class Setbacks:
             self.hopeless.discard(run_uid)
         for run_uid in unread:
             self.unreadable.pop(run_uid, None)
-        self._stale = 0
         if self._suspects:
             self._suspects.pop()
-
-    @property
-    def has_suspects(self) -> bool:
-        """Say whether a part of a refused batch is still to be tried."""
-        return bool(self._suspects)
+        if not self._suspects:
+            self._stale = 0
 
     def found_nothing(self) -> None:
         """Go on with the other half of a refused batch: this one has no events any more."""

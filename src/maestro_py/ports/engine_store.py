@@ -198,6 +198,7 @@ class EngineTransaction(Protocol):
         timer_partitions: Sequence[int],
         now_ms: int,
         excluded: Sequence[UUID],
+        only: Sequence[UUID] | None = None,
     ) -> list[Taken]:
         """
         Check the fence, then delete events and due timers and return them, oldest first within each class.
@@ -208,6 +209,7 @@ class EngineTransaction(Protocol):
             timer_partitions: Whose timers to fire.
             now_ms: Timers up to this time are due, UTC epoch ms.
             excluded: Runs whose events stay where they are.
+            only: Runs whose events alone are taken; None: all.
 
         Raises:
             Fenced: another engine owns one of the partitions now.

@@ -19,6 +19,7 @@ WITH taken AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT e.partition, e.class, e.id FROM engine_inbox e
         WHERE e.partition = p.partition AND e.class = c.class AND (e.run_uid <> ALL (%(excluded)s::uuid[])) IS NOT FALSE
+          AND (%(only)s::uuid[] IS NULL OR e.run_uid = ANY (%(only)s::uuid[]))
         ORDER BY e.id LIMIT c.most
     ) i
 )
@@ -36,6 +37,7 @@ WITH due AS MATERIALIZED (
         SELECT e.partition, e.id FROM engine_timer e
         WHERE e.partition = p.partition AND e.fire_at <= to_timestamp(%(now_ms)s / 1000.0)
           AND e.run_uid <> ALL (%(excluded)s::uuid[])
+          AND (%(only)s::uuid[] IS NULL OR e.run_uid = ANY (%(only)s::uuid[]))
         ORDER BY e.fire_at LIMIT 500
     ) t
 )

@@ -66,28 +66,22 @@ class PostgresTransaction:
         timer_partitions: Sequence[int],
         now_ms: int,
         excluded: Sequence[UUID],
+        only: Sequence[UUID] | None = None,
     ) -> list[Taken]:
         """Check the fence, then delete events and due timers and return them, oldest first within each class."""
+        runs: dict[str, Any] = {"excluded": list(excluded), "only": None if only is None else list(only)}
         with _translated():
             async with self._conn.pipeline():
                 await self._conn.execute("BEGIN")
                 fence = await self._conn.execute(FENCE, fence_arguments(dict(self._fence)), prepare=True)
                 events = timers = None
                 if partitions:
-                    arguments = {
-                        "partitions": list(partitions),
-                        "classes": [c for c, _ in limits],
-                        "limits": [n for _, n in limits],
-                        "excluded": list(excluded),
-                    }
-                    events = await self._conn.execute(sql.TAKE_EVENTS, arguments, prepare=True)
+                    classes, most = [c for c, _ in limits], [n for _, n in limits]
+                    inboxes = {"partitions": list(partitions), "classes": classes, "limits": most, **runs}
+                    events = await self._conn.execute(sql.TAKE_EVENTS, inboxes, prepare=True)
                 if timer_partitions:
-                    arguments = {
-                        "partitions": list(timer_partitions),
-                        "now_ms": now_ms,
-                        "excluded": list(excluded),
-                    }
-                    timers = await self._conn.execute(sql.TAKE_TIMERS, arguments, prepare=True)
+                    due = {"partitions": list(timer_partitions), "now_ms": now_ms, **runs}
+                    timers = await self._conn.execute(sql.TAKE_TIMERS, due, prepare=True)
                 held = {row[0] for row in await fence.fetchall()}
                 rows = [Taken._make(row) for row in await events.fetchall()] if events else []
                 rows += [Taken._make(row) for row in await timers.fetchall()] if timers else []
