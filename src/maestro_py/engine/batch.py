@@ -66,6 +66,13 @@ REASON_LIMIT: Final = 2_000
 #: What the expressions of one batch may cost together, in visits: about 100 ms, for everybody waits meanwhile.
 BATCH_VISITS: Final = 20 * DECISION_VISITS
 
+#: What one batch may write, in rows and about: beyond it events are left for the next one, so that no batch is long
+#: however many iterations, or steps, each of its events brings about.
+BATCH_WEIGHT: Final = 10_000
+#: Rows of what is told to a chunk of iterations, and loop values that weigh as much as a row.
+_STOP_WEIGHT: Final = CHUNK // 2
+_ITEMS_PER_ROW: Final = 10
+
 
 class Poisoned(Exception):  # a fact about an event, not an error of the caller
     """An event cannot be applied to its run; the batch is undone and the run quarantined."""
@@ -104,6 +111,7 @@ class Batch:
         self.evaluations: list[Evaluation] = []  #: To be done elsewhere, after the commit.
         self.unread: list[UUID] = []  #: Runs whose events were buried because they cannot be read.
         self._visits_left = BATCH_VISITS
+        self._weight = 0
         self._lane = lane
         self._dispatcher = dispatcher
         self._partitions = partitions
@@ -112,6 +120,17 @@ class Batch:
         self._pending: list[_Pending] = []
 
     # --- deciding ------------------------------------------------------------------------------------------
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether the batch has so much to write that further events are to be left for the next one."""
+        return self._weight >= BATCH_WEIGHT
+
+    def put_back(self, taken: Taken) -> None:
+        """Leave an event, or what a timer said, for a later batch: it is behind all that is in the inbox now."""
+        row = {"p": taken.partition, "c": taken.event_class, "u": taken.run_uid, "w": None, "e": taken.payload.encode()}
+        self.writes.inbox.append(row)
+        self.hinted.add(taken.partition)
 
     def apply(self, run: Run, taken: Taken) -> None:
         """
@@ -130,10 +149,11 @@ class Batch:
             if isinstance(event, AttemptReported | AttemptLost | AttemptRevoked):
                 self._count_back(run, event)
             budget = Budget(min(DECISION_VISITS, self._visits_left))
-            before = budget.visits_left
+            before, recorded = budget.visits_left, len(run.records)
             for effect in decide(run, event, self.now_ms, budget):
                 self._GATHER[type(effect)](self, run, effect)
             self._visits_left -= before - budget.visits_left
+            self._weight += len(run.records) - recorded
         except Exception as exc:  # whatever it is, it must not stop the partition
             raise Poisoned(run.run_uid, f"{type(exc).__name__}: {exc}") from exc
 
@@ -247,6 +267,7 @@ class Batch:
     def _store_iterations(self, run: Run, effect: StoreIterations) -> None:
         iterations = effect.iterations
         self._iterations[AttemptKey(run.partition, run.run_uid, effect.step_id, effect.attempt)] = iterations
+        self._weight += len(iterations) // _ITEMS_PER_ROW
         for chunk, first in enumerate(range(0, len(iterations), CHUNK)):
             values = orjson.dumps(iterations[first : first + CHUNK])
             self.writes.items.append(attempt_key(run, effect.step_id, effect.attempt) | {"c": chunk, "l": values})
@@ -254,6 +275,7 @@ class Batch:
     def _postpone(self, run: Run, effect: LaunchIterations | StopIterations) -> None:
         """Leave what needs to read rows for `complete`; what is launched meanwhile in this batch joins it."""
         self._pending.append(_Pending(run, effect))
+        self._weight += effect.count if isinstance(effect, LaunchIterations) else _STOP_WEIGHT
 
     _GATHER: dict[type[Effect], Callable[[Batch, Run, Any], None]] = {  # noqa: RUF012  # a constant table
         Dispatch: _dispatch,

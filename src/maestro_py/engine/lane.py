@@ -211,7 +211,9 @@ class Lane:
         for row in taken:
             assert row.run_uid is not None
             run = runs.get(row.run_uid)
-            if (reason := setbacks.unreadable.get(row.run_uid)) is not None:
+            if batch.is_full:
+                batch.put_back(row)
+            elif (reason := setbacks.unreadable.get(row.run_uid)) is not None:
                 batch.bury_unread(row, reason)
             elif run is None:
                 self._context.metrics.events_without_run += 1
