@@ -9,6 +9,7 @@ any more it is given up, and another is made; nothing hangs on how the library r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ _HEARTBEAT_MS: Final = 1_000
 #: A request to join is answered when all members have joined or died.
 _GROUP_REQUEST_TIMEOUT_MS: Final = _SESSION_MS + 3_000
 _JOIN_SECONDS: Final = 20.0
-#: What it may take to find the ends of the partitions.
+#: What it may take to find the ends of the partitions: less than a session.
 _SEEK_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 1.0
 #: `getmany` returns when something is there; this only bounds how long it sleeps otherwise.
@@ -113,7 +114,9 @@ class KafkaReader:
         self._bury = bury
         self._is_away = False
         self._pause = _FIRST_RETRY_SECONDS
-        #: Since when this member of a group has no partitions, by the loop's clock; None while it has.
+        #: The consumer that is a member of a group now; one that was given up may still be called back.
+        self._member: AIOKafkaConsumer | None = None
+        #: Since when it waits for its partitions; None while it has them.
         self._joining_since: float | None = None
 
     async def run(self) -> None:
@@ -163,6 +166,7 @@ class KafkaReader:
                     self._begin_shared(consumer, source)
                 await run_together(self._read(consumer), self._watch(consumer))
             finally:
+                self._member = None
                 self._bury(consumer)
 
     async def _begin_own(self, consumer: AIOKafkaConsumer, source: OwnPartitions, found: dict[str, int]) -> None:
@@ -172,6 +176,7 @@ class KafkaReader:
         self._note_here()
 
     def _begin_shared(self, consumer: AIOKafkaConsumer, source: SharedTopic) -> None:
+        self._member = consumer
         self._joining_since = time.monotonic()
         consumer.subscribe([source.name], listener=_Member(consumer, self._on_joined, self._on_left))
 
@@ -209,12 +214,14 @@ class KafkaReader:
 
     # --- what the group tells ---
 
-    def _on_joined(self) -> None:
-        self._joining_since = None
-        self._note_here()
+    def _on_joined(self, consumer: AIOKafkaConsumer) -> None:
+        if consumer is self._member:
+            self._joining_since = None
+            self._note_here()
 
-    def _on_left(self) -> None:
-        self._joining_since = time.monotonic()
+    def _on_left(self, consumer: AIOKafkaConsumer) -> None:
+        if consumer is self._member:
+            self._joining_since = time.monotonic()
 
     def _note_here(self) -> None:
         if self._is_away:
@@ -227,19 +234,26 @@ class KafkaReader:
 class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
     """Begins at the end of the partitions that the group gives us."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, joined: Callable[[], None], left: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        joined: Callable[[AIOKafkaConsumer], None],
+        left: Callable[[AIOKafkaConsumer], None],
+    ) -> None:
         self._consumer = consumer
         self._joined = joined
         self._left = left
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Note that the group is forming anew (called by the library)."""
-        self._left()
+        self._left(self._consumer)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Begin at the end of *assigned* (called by the library)."""
-        await _seek_to_end(self._consumer, assigned)
-        self._joined()
+        # The library goes on looking for the ends that are not found in time, and does not beat before we return.
+        with contextlib.suppress(KafkaUnavailable, TimeoutError):
+            await _seek_to_end(self._consumer, assigned)
+        self._joined(self._consumer)
 
 
 async def _seek_to_end(consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]) -> None:
