@@ -8,7 +8,6 @@ when it is needed, so that the client commands start quickly.
 from __future__ import annotations
 
 import asyncio
-import getpass
 import ipaddress
 import os
 import sys
@@ -21,8 +20,10 @@ import typer
 from rich.console import Console
 
 from maestro_py import cli_render as render
-from maestro_py.cli_values import run_param, signal_param, split_pairs
-from maestro_py.client import DEFAULT_URL, MaestroClient, elements
+from maestro_py.cli_options import Url, User, client_of
+from maestro_py.cli_runs import runs
+from maestro_py.cli_values import signal_param, split_pairs
+from maestro_py.client import DEFAULT_URL, elements
 from maestro_py.model.errors import MaestroError
 from maestro_py.parent import PARENT_FD, watch_parent
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 #: The status of wrong usage; `maestro up` does not start a child again that ends with it.
 _MISCONFIGURED: Final = 2
 _POLL_SECONDS: Final = 0.5
-_ENDED: Final = {"SUCCEEDED", "FAILED", "STOPPED", "TIMED_OUT"}
 
 
 class _Commands(typer.core.TyperGroup):
@@ -74,8 +74,6 @@ Config = Annotated[
 Code = Annotated[
     Path | None, typer.Option(exists=True, file_okay=False, help="Directory with the modules of Python steps.")
 ]
-Url = Annotated[str, typer.Option(envvar="MAESTRO_URL", help="The server.")]
-User = Annotated[str | None, typer.Option(envvar="MAESTRO_USER", help="Who acts; otherwise the login name.")]
 DatabaseUrl = Annotated[
     str, typer.Option(envvar="MAESTRO_DATABASE_URL", help="postgresql://user:password@host:port/database")
 ]
@@ -212,7 +210,7 @@ def push(
 ) -> None:
     """Store a workflow definition as a new version."""
     yaml = file.name.endswith((".yaml", ".yml"))
-    with _client(url, user) as client:
+    with client_of(url, user) as client:
         pushed = client.push(file.read(), "application/yaml" if yaml else "application/json")
     definition = pushed["workflow_definition"]
     metadata = definition["metadata"]
@@ -220,33 +218,7 @@ def push(
     typer.echo(f"{metadata['workflow_id']} version {metadata['workflow_version_id']} ({active})")
 
 
-@app.command()
-def start(
-    workflow: str,
-    params: Annotated[
-        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A workflow parameter.")
-    ] = None,
-    version: Annotated[str, typer.Option(help="A number, active, latest, or default.")] = "default",
-    request_id: Annotated[
-        uuid.UUID | None, typer.Option(help="The same one starts nothing a second time; else a fresh one.")
-    ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it ends; the status is 1 unless it succeeds.")] = False,
-    url: Url = DEFAULT_URL,
-    user: User = None,
-) -> None:
-    """Start an instance of a workflow."""
-    texts = split_pairs(params or ())
-    name = user or getpass.getuser()
-    with _client(url, name) as client:
-        declared: dict[str, Any] = {}
-        if texts:
-            declared = client.definition(workflow, version).get("workflow", {}).get("params") or {}
-        run_params = {key: run_param(key, text, declared.get(key)) for key, text in texts.items()}
-        started = client.start(workflow, version, run_params, str(request_id or uuid.uuid4()), name)
-        instance = started.get("workflow_instance_id")
-        typer.echo(f"{workflow} instance {instance}: {started['status']}" if instance else started["status"])
-        if wait and instance:
-            _wait_for(client, workflow, int(instance))
+app.add_typer(runs)  # start, stop, kill, activate, deactivate
 
 
 @app.command()
@@ -258,7 +230,7 @@ def status(
 ) -> None:
     """Show workflows with their latest runs, the instances of one, or the steps of an instance."""
     console = Console(soft_wrap=False)
-    with _client(url, user) as client:
+    with client_of(url, user) as client:
         if workflow is None:
             console.print(render.workflows_table(elements(client.workflows())))
         elif instance is None:
@@ -282,7 +254,7 @@ def announce(
 ) -> None:
     """Announce a signal."""
     values = {key: signal_param(text) for key, text in split_pairs(params or ()).items()}
-    with _client(url, user) as client:
+    with client_of(url, user) as client:
         announced = client.announce(name, values, request_id or str(uuid.uuid4()))
     typer.echo(f"{name} number {announced.get('seq_id')}")
 
@@ -298,7 +270,7 @@ def logs(
     user: User = None,
 ) -> None:
     """Show what a step printed."""
-    with _client(url, user) as client:
+    with client_of(url, user) as client:
         number = str(client.attempt(workflow, instance, step, attempt)["step_attempt_id"])
         after = 0
         while True:
@@ -317,7 +289,7 @@ def logs(
 @dead_letter.command("list")
 def dead_letter_list(url: Url = DEFAULT_URL, user: User = None) -> None:
     """List them, the oldest first."""
-    with _client(url, user) as client:
+    with client_of(url, user) as client:
         letters = client.dead_letters()
     if letters:
         Console().print(render.dead_letters_table(letters))
@@ -332,15 +304,11 @@ def dead_letter_retry(
     user: User = None,
 ) -> None:
     """Put one, and what waits behind it, back to the engine."""
-    with _client(url, user) as client:
+    with client_of(url, user) as client:
         ids = [dead_letter_id] if dead_letter_id is not None else [letter["id"] for letter in client.dead_letters()]
         for number in ids:
             client.retry_dead_letter(number)
             typer.echo(f"{number} is put back")
-
-
-def _client(url: str, user: str | None) -> MaestroClient:
-    return MaestroClient(url, user or getpass.getuser())
 
 
 def _settings(**options: object) -> Settings:
@@ -349,18 +317,6 @@ def _settings(**options: object) -> Settings:
 
     watch_parent(os.environ)
     return Settings.from_environment(**{name: value for name, value in options.items() if value is not None})
-
-
-def _wait_for(client: MaestroClient, workflow: str, instance: int) -> None:
-    seen = None
-    while (now := client.run(workflow, instance).get("status")) not in _ENDED:
-        if now != seen:
-            typer.echo(now)
-            seen = now
-        time.sleep(_POLL_SECONDS)
-    typer.echo(now)
-    if now != "SUCCEEDED":
-        raise typer.Exit(1)
 
 
 def _warn_unless_loopback(host: str) -> None:

@@ -1,12 +1,14 @@
 """
 A thin client of the REST API: one method for each call, the server's own words when it refuses.
 
-Bodies are the plain dictionaries of the API; nothing is cached and nothing is retried.
+Bodies are the plain dictionaries of the API; nothing is cached.  A server that is too busy is asked again when it says,
+twice at most; nothing else is retried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, cast
 from urllib.parse import quote
@@ -17,6 +19,11 @@ from maestro_py.model.errors import MaestroError
 
 #: Where `maestro up` listens unless it is told otherwise.
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
+
+_TOO_BUSY: Final = 429
+#: How often a server that is too busy is asked again, and for how long we wait at most before, in seconds.
+_AGAIN: Final = 2
+_LONGEST_PAUSE: Final = 30.0
 
 Json = dict[str, Any]
 
@@ -41,10 +48,14 @@ class MaestroClient:
         url: Of the server, without ``/api/v3``.
         user: Sent as the header ``user``.
         timeout_seconds: Of each call.
+        sleep: Waits for so many seconds.
     """
 
-    def __init__(self, url: str, user: str, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, url: str, user: str, timeout_seconds: float = 30.0, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._url = url.rstrip("/")
+        self._sleep = sleep
         self._http = httpx2.Client(base_url=f"{self._url}/api/v3", headers={"user": user}, timeout=timeout_seconds)
 
     def __enter__(self) -> Self:
@@ -64,12 +75,33 @@ class MaestroClient:
 
     def definition(self, workflow_id: str, version: str = "default") -> Json:
         """Return one version of a workflow; *version* is a number, active, latest, or default."""
-        return self._call("GET", f"/workflows/{_part(workflow_id)}/versions/{_part(version)}")
+        return self._call("GET", _version_path(workflow_id, version))
 
     def start(self, workflow_id: str, version: str, run_params: Mapping[str, Json], request_id: str, user: str) -> Json:
         """Start an instance; the same *request_id* (a UUID) starts nothing a second time."""
         body = {"initiator": {"type": "MANUAL", "user": user}, "request_id": request_id, "run_params": run_params}
-        return self._call("POST", f"/workflows/{_part(workflow_id)}/versions/{_part(version)}/actions/start", json=body)
+        return self._call("POST", f"{_version_path(workflow_id, version)}/actions/start", json=body)
+
+    def batch_start(self, workflow_id: str, version: str, requests: Sequence[Json]) -> list[Json]:
+        """Start a run for each of at most 1,000 start requests; return what became of each, or its ``error``."""
+        path = f"{_version_path(workflow_id, version)}/actions/batch-start"
+        return cast("list[Json]", self._call("POST", path, json={"requests": list(requests)})["results"])
+
+    def end(self, action: str, workflow_id: str, instance_id: int) -> Json:
+        """Have an instance end, by the *action* stop or kill; the answer says whether it has, and how."""
+        return self._call("PUT", f"/workflows/{_part(workflow_id)}/instances/{instance_id}/actions/{action}")
+
+    def end_all(self, action: str, workflow_id: str) -> Json:
+        """Have every unfinished instance of a workflow end, by the *action* stop or kill."""
+        return self._call("PUT", f"/workflows/{_part(workflow_id)}/actions/{action}")
+
+    def activate(self, workflow_id: str, version: str) -> Json:
+        """Make a version the active one."""
+        return self._call("PUT", f"{_version_path(workflow_id, version)}/actions/activate")
+
+    def deactivate(self, workflow_id: str) -> Json:
+        """Leave a workflow without an active version."""
+        return self._call("PUT", f"/workflows/{_part(workflow_id)}/actions/deactivate")
 
     def workflows(self) -> Json:
         """Return the workflows, each with its latest run."""
@@ -131,8 +163,21 @@ class MaestroClient:
         return self._call("POST", f"/dead-letters/{dead_letter_id}/actions/retry")
 
     def _call(self, method: str, path: str, **arguments: Any) -> Json:
+        for _ in range(_AGAIN):
+            answer = self._answer(method, path, **arguments)
+            if answer.status_code != _TOO_BUSY:
+                break
+            # Nothing of it was done, so asking again is safe whatever it was.
+            self._sleep(min(_retry_after(answer), _LONGEST_PAUSE))
+        else:
+            answer = self._answer(method, path, **arguments)
+        if answer.is_error:
+            raise ServerRefused(answer.status_code, _reason(answer))
+        return cast("Json", answer.json()) if answer.content else {}
+
+    def _answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         try:
-            answer = self._http.request(method, path, **arguments)
+            return self._http.request(method, path, **arguments)
         except httpx2.TimeoutException as error:
             raise ServerUnreachable(f"no answer from {self._url} in time") from error
         except httpx2.TransportError as error:
@@ -140,9 +185,6 @@ class MaestroClient:
                 f"nobody answers at {self._url} ({error}): start one by  maestro up,"
                 " or name another by --url or MAESTRO_URL"
             ) from error
-        if answer.is_error:
-            raise ServerRefused(answer.status_code, _reason(answer))
-        return cast("Json", answer.json()) if answer.content else {}
 
 
 def elements(page: Json | list[Json]) -> list[Json]:
@@ -152,6 +194,16 @@ def elements(page: Json | list[Json]) -> list[Json]:
 
 def _part(value: str) -> str:
     return quote(value, safe="")
+
+
+def _version_path(workflow_id: str, version: str) -> str:
+    return f"/workflows/{_part(workflow_id)}/versions/{_part(version)}"
+
+
+def _retry_after(answer: httpx2.Response) -> float:
+    """Return after how many seconds the server wants to be asked again."""
+    stated = answer.headers.get("retry-after", "")
+    return float(stated) if stated.isdigit() else 1.0
 
 
 def _attempt_path(workflow_id: str, instance_id: int, run: str, step_id: str, attempt: str) -> str:

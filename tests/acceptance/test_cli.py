@@ -6,55 +6,14 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.recording_server import RecordingServer, maestro
+
 _NOW_MS = 1_795_000_000_000
-
-
-class RecordingServer:
-    """Answers each ``"METHOD path"`` from a table, and remembers the requests."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, Any]] = {}
-        self.requests: list[tuple[str, dict[str, str], Any]] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
-        self._thread.start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        recorder = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                asked = f"{self.command} {self.path.removeprefix('/api/v3')}"
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                recorder.requests.append((asked, {k.lower(): v for k, v in self.headers.items()}, body))
-                refusal = (404, {"status": "NOT_FOUND", "message": f"no answer to {asked}"})
-                status, answer = recorder.answers.get(asked, refusal)
-                encoded = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("content-length", str(len(encoded)))
-                self.end_headers()
-                self.wfile.write(encoded)
-
-            do_POST = do_GET  # noqa: N815 - the name is http.server's
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        return Handler
 
 
 @pytest.fixture
@@ -64,16 +23,6 @@ def server() -> Iterator[RecordingServer]:
     recording.close()
 
 
-def _maestro(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "maestro_py", *arguments],
-        env={**os.environ, "MAESTRO_URL": url, "MAESTRO_USER": "ana", "COLUMNS": "160"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_push_sends_the_file_as_it_stands(server: RecordingServer, tmp_path: Path) -> None:
     """Comments are the author's; the server understands them."""
     file = tmp_path / "hello.jsonc"
@@ -81,7 +30,7 @@ def test_push_sends_the_file_as_it_stands(server: RecordingServer, tmp_path: Pat
     pushed = {"metadata": {"workflow_id": "hello", "workflow_version_id": 3}, "is_active": True}
     server.answers["POST /workflows"] = (200, {"workflow_definition": pushed})
 
-    ran = _maestro(server.url, "push", str(file))
+    ran = maestro(server.url, "push", str(file))
 
     assert ("hello version 3 (active)\n", 0) == (ran.stdout, ran.returncode)
     [(_, headers, body)] = server.requests
@@ -95,7 +44,7 @@ def test_a_refusal_is_said_in_the_words_of_the_server(server: RecordingServer, t
     refusal = {"status": "BAD_REQUEST", "message": "wrong definition", "errors": ["steps: missing"]}
     server.answers["POST /workflows"] = (400, refusal)
 
-    ran = _maestro(server.url, "push", str(file))
+    ran = maestro(server.url, "push", str(file))
 
     assert ("maestro: wrong definition\n  steps: missing\n", 1) == (ran.stderr, ran.returncode)
 
@@ -109,7 +58,7 @@ def test_start_sends_params_of_the_declared_type_and_waits(server: RecordingServ
     )
     server.answers["GET /workflows/hello/instances/7/runs/latest"] = (200, {"status": "FAILED"})
 
-    ran = _maestro(server.url, "start", "hello", "-p", "day=20261124", "-p", "n=3", "--wait")
+    ran = maestro(server.url, "start", "hello", "-p", "day=20261124", "-p", "n=3", "--wait")
 
     assert ("hello instance 7: CREATED\nFAILED\n", 1) == (ran.stdout, ran.returncode)
     sent = json.loads(server.requests[1][2])
@@ -122,7 +71,7 @@ def test_each_announcement_has_an_id_of_its_own(server: RecordingServer) -> None
     """Announcing the same again means it; only the same request id is a repetition."""
     server.answers["POST /signals"] = (200, {"name": "ready", "seq_id": 5})
 
-    runs = [_maestro(server.url, "announce", "ready", "day=20261124", "region=eu") for _ in range(2)]
+    runs = [maestro(server.url, "announce", "ready", "day=20261124", "region=eu") for _ in range(2)]
 
     assert ["ready number 5\n"] * 2 == [ran.stdout for ran in runs]
     sent = [json.loads(body) for _, _, body in server.requests]
@@ -139,7 +88,7 @@ def test_status_shows_workflows_then_instances_then_steps(server: RecordingServe
     step = {"step_id": "greet", "step_attempt_id": 2, "runtime_state": {"status": "RUNNING"}}
     server.answers["GET /workflows/hello/instances/7/runs/latest/steps"] = (200, [step])
 
-    shown = [_maestro(server.url, "status", *which).stdout for which in ([], ["hello"], ["hello", "7"])]
+    shown = [maestro(server.url, "status", *which).stdout for which in ([], ["hello"], ["hello", "7"])]
 
     assert all("SUCCEEDED" in text for text in shown)
     assert "hello" in shown[0]
@@ -156,7 +105,7 @@ def test_logs_are_read_to_their_end(server: RecordingServer) -> None:
     server.answers[f"GET {steps}/2/logs?after=0"] = (200, {"chunks": chunks})
     server.answers[f"GET {steps}/2/logs?after=2"] = (200, {"chunks": []})
 
-    ran = _maestro(server.url, "logs", "hello", "7", "greet", "--follow")
+    ran = maestro(server.url, "logs", "hello", "7", "greet", "--follow")
 
     assert ("one\ntwo\n", 0) == (ran.stdout, ran.returncode)
 
@@ -166,14 +115,14 @@ def test_dead_letters_are_listed_and_put_back(server: RecordingServer) -> None:
     server.answers["GET /dead-letters"] = (200, {"elements": [letter]})
     server.answers["POST /dead-letters/9/actions/retry"] = (200, {})
 
-    listed, retried = (_maestro(server.url, "dead-letter", verb) for verb in ("list", "retry"))
+    listed, retried = (maestro(server.url, "dead-letter", verb) for verb in ("list", "retry"))
 
     assert "a bug" in listed.stdout
     assert "9 is put back\n" == retried.stdout
 
 
 def test_nobody_at_the_address_is_said_with_the_next_move() -> None:
-    ran = _maestro("http://127.0.0.1:9", "status")
+    ran = maestro("http://127.0.0.1:9", "status")
 
     assert 1 == ran.returncode
     assert ran.stderr.startswith("maestro: nobody answers at http://127.0.0.1:9")
