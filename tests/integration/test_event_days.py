@@ -50,3 +50,16 @@ async def test_an_event_of_a_day_that_nobody_made_is_kept(database_url: str) -> 
 
         assert (1,) == await (await conn.execute(_COUNT)).fetchone()
         assert [f"event_log_d{NOON + timedelta(days=n):%Y%m%d}" for n in (1, 2, 3)] == await days(database)
+
+
+async def test_a_day_that_cannot_be_made_hinders_no_other_day_and_no_retention(database_url: str) -> None:
+    """A system that woke on a day nobody had made goes back to days, and forgets what it then put aside."""
+    async with Database(database_url, "maestro:test") as database, database.connection() as conn:
+        for number in range(9):
+            # Events come before the duty, as after every midnight.
+            now = ms(NOON + timedelta(days=number))
+            await conn.execute(_INSERT, (now,))
+            await keep_event_days(conn, now, 7)
+
+        cursor = await conn.execute("SELECT tableoid::regclass::text, count(*) FROM event_log GROUP BY 1 ORDER BY 1")
+        assert [(f"event_log_d{NOON + timedelta(days=n):%Y%m%d}", 1) for n in range(1, 9)] == await cursor.fetchall()
