@@ -14,6 +14,7 @@ from maestro_py.admission import StartOutcome, StartRequest, StartResult, Versio
 from maestro_py.model.ids import instance_key, new_uid, partition_of
 from maestro_py.storage.connections import Database
 from maestro_py.storage.starts import dequeue, start_runs, start_runs_durably
+from maestro_py.testing.waiting import wait_until_async
 from tests.api_scene import NOW_MS, Scene, api_scene, request_id
 
 
@@ -223,6 +224,30 @@ async def test_a_queued_run_that_was_stopped_is_not_dequeued(starts: Starts) -> 
     await starts.dequeue("wf")
 
     assert [1, 3] == await starts.admitted()
+
+
+async def test_the_slot_of_a_run_that_is_stopped_while_it_is_dequeued_goes_to_the_next(starts: Starts) -> None:
+    """Nobody would dequeue again: no run has ended that would say so."""
+    await starts.api.push()
+    await starts.start(*[await starts.request() for _ in range(3)])
+    await starts.api.end_run("wf", 1)
+
+    async with starts.api.database.transaction() as stopping:
+        await stopping.execute(
+            "UPDATE workflow_instance SET status = 'STOPPED', end_time_ms = 1, row_version = row_version + 1"
+            " WHERE instance_id = 2"
+        )
+        dequeuing = asyncio.create_task(starts.dequeue("wf"))
+        await wait_until_async(lambda: _somebody_waits(starts), 10)
+    partitions = await dequeuing
+
+    assert [1, 3] == await starts.admitted()
+    assert (partition_of(instance_key("wf", 3), 64),) == partitions
+
+
+async def _somebody_waits(starts: Starts) -> bool:
+    locks = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return bool(await starts.api.rows(locks))
 
 
 async def test_iterations_of_a_foreach_take_no_slot_of_any_workflow(starts: Starts) -> None:

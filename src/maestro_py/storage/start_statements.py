@@ -73,10 +73,11 @@ SELECT partition, run_uid, workflow_id, instance_id, 1, status, execution_id, wo
 FROM r
 """
 
-#: Marks the oldest queued runs as admitted, tells the engine of each, and returns their workflows and partitions.
+#: Marks the oldest queued runs as admitted, tells the engine of each, and returns their workflows and partitions; no
+#: partition of one that somebody has stopped meanwhile, so that its slot is for another.
 DEQUEUE: Final = """
 WITH oldest AS (
-    SELECT c.partition, c.run_uid
+    SELECT w.id, c.partition, c.run_uid
     FROM unnest(%s::text[], %s::integer[]) AS w(id, free)
     CROSS JOIN LATERAL (
         SELECT i.partition, i.run_uid FROM workflow_instance i
@@ -94,10 +95,10 @@ WITH oldest AS (
     WHERE i.partition = l.partition AND i.run_uid = l.run_uid
       -- Somebody may have stopped it meanwhile.
       AND i.execution_id IS NULL AND i.end_time_ms IS NULL
-    RETURNING i.partition, i.run_uid, i.workflow_id
+    RETURNING i.partition, i.run_uid
 ), told AS (
     INSERT INTO engine_inbox (partition, class, run_uid, payload)
     SELECT partition, 2, run_uid, %s::json FROM admitted
 )
-SELECT workflow_id, partition FROM admitted
+SELECT o.id, a.partition FROM oldest o LEFT JOIN admitted a ON a.partition = o.partition AND a.run_uid = o.run_uid
 """

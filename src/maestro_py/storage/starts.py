@@ -174,14 +174,22 @@ async def _admit_waiting(conn: Connection, rows: dict[str, _WorkflowRow], now_ms
         if row.standing.queued
     }
     free = {id_: count for id_, count in free.items() if count}
-    if not free:
-        return
-    cursor = await conn.execute(sql.DEQUEUE, (list(free), list(free.values()), now_ms, _STARTED_EVENT), prepare=True)
-    for id_, partition in await cursor.fetchall():
-        row = rows[id_]
-        row.standing = row.standing.after(Admission.RUN)
-        row.partitions = (*row.partitions, partition)
-        free[id_] -= 1
+    again = free
+    while again:
+        asked = list(again), list(again.values())
+        cursor = await conn.execute(sql.DEQUEUE, (*asked, now_ms, _STARTED_EVENT), prepare=True)
+        missed: set[str] = set()
+        for id_, partition in await cursor.fetchall():
+            if partition is None:
+                missed.add(id_)
+                continue
+            row = rows[id_]
+            row.standing = row.standing.after(Admission.RUN)
+            row.partitions = (*row.partitions, partition)
+            free[id_] -= 1
+        # A run that was stopped while we came for it gave its slot to nobody, and whoever waits behind it would be
+        # told of no other.
+        again = {id_: free[id_] for id_ in missed}
     for id_, left in free.items():
         if left:  # Slots remain, so nobody waits any more.
             rows[id_].standing = Standing(running=rows[id_].standing.running)
