@@ -7,8 +7,9 @@ has expired can terminate exactly its backends (DESIGN section 4).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID
@@ -105,6 +106,7 @@ class Database:
     ) -> None:
         self.url = url
         self.name = name
+        self._checking: asyncio.Task[None] | None = None
         self._pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
             url,
             min_size=1,
@@ -124,6 +126,9 @@ class Database:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.gather(self._checking, return_exceptions=True)
         await self._pool.close()
 
     @asynccontextmanager
@@ -134,9 +139,22 @@ class Database:
         Raises:
             StoreUnavailable: the server is away, or the link broke during a statement.
         """
-        with translated_errors():
-            async with self._pool.connection() as conn:
-                yield conn
+        try:
+            with translated_errors():
+                async with self._pool.connection() as conn:
+                    yield conn
+        except StoreUnavailable:
+            self._check_the_others()
+            raise
+
+    def _check_the_others(self) -> None:
+        """Replace what else is broken in the pool: a server that restarted shall cost one error, not one for each."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check())
+
+    async def _check(self) -> None:
+        with suppress(psycopg.Error, OSError):
+            await self._pool.check()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
