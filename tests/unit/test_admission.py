@@ -50,7 +50,7 @@ def test_a_request_that_started_a_run_before_starts_nothing_under_any_strategy(r
     assert Admission.DUPLICATED is admit(RunStrategy(rule=rule), Standing(known_request=True))
 
 
-@pytest.mark.parametrize("rule", set(RunStrategyRule) - set(ADMISSIONS))
+@pytest.mark.parametrize("rule", sorted(set(RunStrategyRule) - set(ADMISSIONS)))
 def test_a_strategy_without_a_row_is_an_error_and_not_a_guess(rule: RunStrategyRule) -> None:
     with pytest.raises(KeyError):
         admit(RunStrategy(rule=rule), IDLE)
