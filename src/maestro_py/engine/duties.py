@@ -88,11 +88,17 @@ class Duties:
         """Read again what is offered, and what is ready in lanes whose batch was undone."""
         context = self._context
         self._recounted_at = time.monotonic()
-        stale, context.stale_lanes = context.stale_lanes, set()
         for lane in context.lanes:
             # A lane that has none in memory looks too: whatever it may have forgotten is found again.
-            if lane.index in stale or not context.dispatcher.ready_count(lane.index):
+            if lane.index not in context.stale_lanes and context.dispatcher.ready_count(lane.index):
+                continue
+            context.stale_lanes.discard(lane.index)  # before: a batch that is undone meanwhile adds it again
+            try:
                 await lane.reload_ready()
+            except BaseException:
+                # A lane whose memory holds what nobody serves would never look by itself.
+                context.stale_dispatcher(lane.index)
+                raise
         context.dispatcher.begin_count()
         context.dispatcher.set_offered(await context.store.dispatched(list(self._ownership.owned)))
 
