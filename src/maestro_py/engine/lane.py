@@ -23,15 +23,13 @@ from maestro_py.engine.loading import Unreadable
 from maestro_py.engine.setbacks import Setbacks
 from maestro_py.model.errors import BadRow, Fenced, RowContended, StaleInstance, StoreUnavailable
 from maestro_py.model.statuses import EventClass
-from maestro_py.ports.engine_store import EngineTransaction, RunKey, Taken
+from maestro_py.ports.engine_store import DueTimers, EngineTransaction, RunKey, Taken
 from maestro_py.ports.transport import Address, HintKind
 
 _log = structlog.get_logger(__name__)
 
 #: Ready attempts offered by one batch, at most.
 OFFER_LIMIT: Final = 500
-#: Timers of one partition fired by one batch, at most (`EngineTransaction.take`).
-TIMER_LIMIT: Final = 500
 #: Pauses after the database was away, in seconds: the first and the longest.
 RECOVERY_SECONDS: Final = (0.1, 1.0)
 
@@ -173,7 +171,8 @@ class Lane:
         try:
             async with context.store.batch([(p, self.epochs[p]) for p in touched]) as tx:
                 limits = self._limits(len(partitions))
-                taken = await tx.take(partitions, limits, due, now_ms, self._setbacks.excluded, trial)
+                timers = DueTimers(due, now_ms, self._share(len(due)))
+                taken = await tx.take(partitions, limits, timers, self._setbacks.excluded, trial)
                 batch.offer([row for row in offers if row.key.partition in touched])
                 await self._decide(tx, batch, taken)
                 if trial is not None:
@@ -186,7 +185,7 @@ class Lane:
             self._come_back(touched & self.epochs.keys(), due)
             await self._undone(exc, taken)
             return
-        self._note_taken(taken, partitions, limits)
+        self._note_taken(taken, limits, timers.limit)
         self._committed(batch, asked)
 
     def _come_back(self, partitions: Iterable[int], timer_partitions: Iterable[int]) -> None:
@@ -238,13 +237,16 @@ class Lane:
                 runs[run.run_uid] = run
         return runs
 
+    def _share(self, partitions: int) -> int:
+        return max(1, -(-self._context.options.batch_limit // max(1, partitions)))
+
     def _limits(self, partitions: int) -> list[tuple[int, int]]:
         """Share the batch between the partitions; results leave a small share for starts (DESIGN section 3)."""
-        each = max(1, -(-self._context.options.batch_limit // max(1, partitions)))
+        each = self._share(partitions)
         starts = max(1, each // 5) if self._results_full else each
         return [(EventClass.RESULT, each), (EventClass.SIGNAL, each), (EventClass.START, starts)]
 
-    def _note_taken(self, taken: Sequence[Taken], partitions: Sequence[int], limits: Sequence[tuple[int, int]]) -> None:
+    def _note_taken(self, taken: Sequence[Taken], limits: Sequence[tuple[int, int]], timer_limit: int) -> None:
         """Come back to the partitions of which there may be more."""
         counts: dict[tuple[int, int], int] = {}
         fired: dict[int, int] = {}
@@ -255,7 +257,7 @@ class Lane:
             key = (row.partition, row.event_class)
             counts[key] = counts.get(key, 0) + 1
         for partition, count in fired.items():
-            if count >= TIMER_LIMIT:
+            if count >= timer_limit:
                 self.add_timer(0, partition)
         most = dict(limits)
         self._results_full = False
@@ -304,10 +306,12 @@ class Lane:
     async def _undone(self, exc: BaseException, taken: Sequence[Taken]) -> None:
         """Forget what was decided, for nothing of it is kept, and see to it that the next try fares better."""
         touched = {row.run_uid for row in taken if row.run_uid is not None}
-        for run_uid in touched:
-            self._runs.pop(run_uid, None)
+        remembered = {run_uid for run_uid in touched if self._runs.pop(run_uid, None) is not None}
         self._context.stale_dispatcher(self.index)
         match exc:
+            case Poisoned() if exc.run_uid in remembered:
+                # Perhaps it was our memory that was wrong: no run is quarantined but on what its rows say.
+                _log.warning("event_decided_again", run_uid=str(exc.run_uid), reason=exc.reason)
             case Poisoned():
                 _log.error("event_poisoned", run_uid=str(exc.run_uid), reason=exc.reason)
                 self._setbacks.poison(exc.run_uid, exc.reason)

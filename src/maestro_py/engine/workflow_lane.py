@@ -98,7 +98,7 @@ class WorkflowLane:
         self.batch_opened_at = time.monotonic()
         now_ms = self._context.clock.now_ms()
         async with self._context.store.batch(held) as tx:
-            taken = await tx.take([p for p, _ in held], [(EventClass.WORKFLOW, BATCH_LIMIT)], [], now_ms, [])
+            taken = await tx.take([p for p, _ in held], [(EventClass.WORKFLOW, BATCH_LIMIT)])
             if not taken:
                 return
             addressee = {row.workflow_id: row.partition for row in taken if row.workflow_id is not None}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from maestro_py.model.definition import Workflow
@@ -25,6 +25,17 @@ class Taken(NamedTuple):
     run_uid: UUID | None
     workflow_id: str | None
     payload: str
+
+
+class DueTimers(NamedTuple):
+    """Which timers a transaction fires."""
+
+    partitions: Sequence[int] = ()
+    now_ms: int = 0  #: Timers up to this time are due, UTC epoch ms.
+    limit: int = 0  #: Of each partition, at most.
+
+
+NO_TIMERS: Final = DueTimers()
 
 
 class RunKey(NamedTuple):
@@ -195,9 +206,8 @@ class EngineTransaction(Protocol):
         self,
         partitions: Sequence[int],
         limits: Sequence[tuple[int, int]],
-        timer_partitions: Sequence[int],
-        now_ms: int,
-        excluded: Sequence[UUID],
+        timers: DueTimers = NO_TIMERS,
+        excluded: Sequence[UUID] = (),
         only: Sequence[UUID] | None = None,
     ) -> list[Taken]:
         """
@@ -206,8 +216,7 @@ class EngineTransaction(Protocol):
         Args:
             partitions: Whose inbox to read.
             limits: (class, events of each partition at most).
-            timer_partitions: Whose timers to fire.
-            now_ms: Timers up to this time are due, UTC epoch ms.
+            timers: Which timers to fire.
             excluded: Runs whose events stay where they are.
             only: Runs whose events alone are taken; None: all.
 

@@ -38,7 +38,7 @@ WITH due AS MATERIALIZED (
         WHERE e.partition = p.partition AND e.fire_at <= to_timestamp(%(now_ms)s / 1000.0)
           AND e.run_uid <> ALL (%(excluded)s::uuid[])
           AND (%(only)s::uuid[] IS NULL OR e.run_uid = ANY (%(only)s::uuid[]))
-        ORDER BY e.fire_at LIMIT 500
+        ORDER BY e.fire_at LIMIT %(limit)s
     ) t
 )
 DELETE FROM engine_timer e USING due d

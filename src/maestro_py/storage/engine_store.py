@@ -16,11 +16,13 @@ from maestro_py.model.definition import Workflow, decode_workflow
 from maestro_py.model.errors import BadRow, Fenced, NotFound, RowContended, StaleInstance
 from maestro_py.model.events import CLASS_OF, Event, encode_event
 from maestro_py.ports.engine_store import (
+    NO_TIMERS,
     AttemptKey,
     AttemptRow,
     Backlog,
     Dequeued,
     DispatchedCount,
+    DueTimers,
     Launch,
     ReadyRow,
     RunKey,
@@ -63,9 +65,8 @@ class PostgresTransaction:
         self,
         partitions: Sequence[int],
         limits: Sequence[tuple[int, int]],
-        timer_partitions: Sequence[int],
-        now_ms: int,
-        excluded: Sequence[UUID],
+        timers: DueTimers = NO_TIMERS,
+        excluded: Sequence[UUID] = (),
         only: Sequence[UUID] | None = None,
     ) -> list[Taken]:
         """Check the fence, then delete events and due timers and return them, oldest first within each class."""
@@ -74,17 +75,17 @@ class PostgresTransaction:
             async with self._conn.pipeline():
                 await self._conn.execute("BEGIN")
                 fence = await self._conn.execute(FENCE, fence_arguments(dict(self._fence)), prepare=True)
-                events = timers = None
+                events = fired = None
                 if partitions:
                     classes, most = [c for c, _ in limits], [n for _, n in limits]
                     inboxes = {"partitions": list(partitions), "classes": classes, "limits": most, **runs}
                     events = await self._conn.execute(sql.TAKE_EVENTS, inboxes, prepare=True)
-                if timer_partitions:
-                    due = {"partitions": list(timer_partitions), "now_ms": now_ms, **runs}
-                    timers = await self._conn.execute(sql.TAKE_TIMERS, due, prepare=True)
+                if timers.partitions:
+                    due = {**timers._asdict(), "partitions": list(timers.partitions), **runs}
+                    fired = await self._conn.execute(sql.TAKE_TIMERS, due, prepare=True)
                 held = {row[0] for row in await fence.fetchall()}
                 rows = [Taken._make(row) for row in await events.fetchall()] if events else []
-                rows += [Taken._make(row) for row in await timers.fetchall()] if timers else []
+                rows += [Taken._make(row) for row in await fired.fetchall()] if fired else []
         if len(held) != len(self._fence):
             missing = sorted({p for p, _ in self._fence} - held)
             raise Fenced(f"no longer the owner of partitions {missing}")
