@@ -17,6 +17,7 @@ import structlog
 from maestro_py.model.errors import StoreUnavailable
 from maestro_py.ports.notifications import PAYLOAD_LIMIT_BYTES, Notification, Notifications
 from maestro_py.ports.transport import Address, HintKind, OnHint
+from maestro_py.transport.deliveries import Deliveries, LocalSubscription
 
 _log = structlog.get_logger(__name__)
 
@@ -60,24 +61,6 @@ def decode(notification: Notification) -> Iterator[Address]:
         yield from (Address(kind, key) for key in notification.payload.split("\n"))
 
 
-class _Subscription:
-    """A running subscription of this process."""
-
-    def __init__(self, transport: PostgresTransport, on_hint: OnHint) -> None:
-        self.on_hint = on_hint
-        self.addresses: frozenset[Address] = frozenset()
-        self._transport = transport
-
-    def update(self, addresses: Collection[Address]) -> None:
-        """Listen to exactly *addresses* from now on."""
-        self.addresses = frozenset(addresses)
-        self._transport.subscriptions_changed()
-
-    async def close(self) -> None:
-        """Stop listening."""
-        self._transport.forget(self)
-
-
 class PostgresTransport:
     """
     Carries hints by NOTIFY (`ports.transport.Transport`).
@@ -91,9 +74,7 @@ class PostgresTransport:
         self._notifications = notifications
         self._queue_limit = queue_limit
         self._queued: set[Address] = set()
-        self._arrived: set[Address] = set()
-        self._subscriptions: set[_Subscription] = set()
-        self._local: frozenset[Address] = frozenset()
+        self._deliveries = Deliveries(self._on_change)
         self._kinds: frozenset[HintKind] = frozenset()
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
@@ -128,8 +109,8 @@ class PostgresTransport:
     def send(self, addresses: Collection[Address]) -> None:
         """Queue hints for sending, after the commit that justifies them; drop them when the queue is full."""
         for address in addresses:
-            if address in self._local:
-                self._arrive((address,))
+            if address in self._deliveries.addresses:
+                self._deliveries.arrive((address,))
                 if address.kind in _ONE_RECEIVER:
                     continue
             if address in self._queued:
@@ -142,22 +123,13 @@ class PostgresTransport:
             self._sent.clear()
             self._wake.set()
 
-    def subscribe(self, addresses: Collection[Address], on_hint: OnHint) -> _Subscription:
+    def subscribe(self, addresses: Collection[Address], on_hint: OnHint) -> LocalSubscription:
         """Call *on_hint* for hints sent to *addresses*, and for all of them after any time they may have been lost."""
-        subscription = _Subscription(self, on_hint)
-        self._subscriptions.add(subscription)
-        subscription.update(addresses)
-        return subscription
+        return self._deliveries.subscribe(addresses, on_hint)
 
-    def forget(self, subscription: _Subscription) -> None:
-        """Deliver nothing to *subscription* any more."""
-        self._subscriptions.discard(subscription)
-        self.subscriptions_changed()
-
-    def subscriptions_changed(self) -> None:
+    def _on_change(self) -> None:
         """Listen to what the subscriptions say now."""
-        self._local = frozenset().union(*(s.addresses for s in self._subscriptions))
-        kinds = frozenset(address.kind for address in self._local)
+        kinds = frozenset(address.kind for address in self._deliveries.addresses)
         # A kind that nobody listens to any more costs a little and comes back often: an engine between partitions.
         if not kinds <= self._kinds:
             self._kinds |= kinds
@@ -199,30 +171,13 @@ class PostgresTransport:
                 async with self._notifications.listen([_CHANNEL[kind] for kind in self._kinds]) as heard:
                     pause = _FIRST_RETRY_SECONDS
                     # Whatever was said until now went unheard.
-                    self._arrive(self._local)
+                    self._deliveries.arrive(self._deliveries.addresses)
                     async for notification in heard:
-                        self._arrive(self._local.intersection(decode(notification)))
+                        self._deliveries.arrive(tuple(decode(notification)))
             except StoreUnavailable as exc:
                 _log.info("hints_unheard", reason=str(exc))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LAST_RETRY_SECONDS)
-
-    def _arrive(self, addresses: Collection[Address]) -> None:
-        """Deliver soon: what arrives until then is one call of each subscriber."""
-        if addresses and not self._arrived:
-            asyncio.get_running_loop().call_soon(self._deliver)
-        self._arrived.update(addresses)
-
-    def _deliver(self) -> None:
-        arrived, self._arrived = self._arrived, set()
-        for subscription in tuple(self._subscriptions):
-            mine = subscription.addresses & arrived
-            if not mine:
-                continue
-            try:
-                subscription.on_hint(mine)
-            except Exception:
-                _log.exception("hint_receiver_failed")
 
 
 def _fits(address: Address) -> bool:
