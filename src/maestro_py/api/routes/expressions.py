@@ -9,11 +9,12 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from maestro_py.api.errors import TooBusy
-from maestro_py.api.requests import document, documented
+from maestro_py.api.requests import aside, documented, json_bytes, validated
 from maestro_py.api.responses import Json
 from maestro_py.api.services import Services
 from maestro_py.model.errors import ParamError
 from maestro_py.model.forms.document import Document
+from maestro_py.model.forms.jsonc import read_jsonc
 from maestro_py.model.ids import new_uid
 from maestro_py.params import Facts, TrialWork, decode_answer, encode_work, trial_limits
 from maestro_py.ports.evaluator import EvaluationAborted, EvaluatorBusy
@@ -27,6 +28,10 @@ class TrialDocument(Document):
     limits: dict[str, int] = Field(default_factory=dict)
 
 
+def _trial(body: bytes) -> TrialDocument:
+    return validated(TrialDocument, read_jsonc(body))
+
+
 def expression_routes(services: Services) -> APIRouter:
     """Return the route that tries expressions."""
     routes = APIRouter(prefix="/api/v3/expressions", tags=["expressions"])
@@ -34,7 +39,7 @@ def expression_routes(services: Services) -> APIRouter:
     @routes.post("/evaluate", openapi_extra=documented(TrialDocument))
     async def evaluate(request: Request) -> Json:
         """Return what the expression gives, or what is wrong with it and where."""
-        body = await document(request, TrialDocument)
+        body = await aside(_trial, await json_bytes(request))
         facts = Facts(now_ms=services.clock.now_ms(), seed=str(new_uid()))
         work = TrialWork(body.expression, body.params, trial_limits(body.limits), facts)
         try:
