@@ -13,6 +13,7 @@ import httpx2
 
 from maestro_py.api.app import ApiOptions, create_app
 from maestro_py.model.ids import new_uid
+from maestro_py.ports.evaluator import IN_THREAD, Evaluator
 from maestro_py.ports.transport import Address, OnHint, Subscription
 from maestro_py.storage.api_store import PostgresApiStore
 from maestro_py.storage.connections import Database
@@ -164,13 +165,13 @@ def request_id() -> str:
 
 
 @asynccontextmanager
-async def api_scene(database_url: str, **options: Any) -> AsyncIterator[Scene]:
+async def api_scene(database_url: str, evaluator: Evaluator = IN_THREAD, **options: Any) -> AsyncIterator[Scene]:
     """Yield an API over the database."""
     name = f"maestro:api:{new_uid()}"
     async with Database(database_url, name) as reads, Database(database_url, name, hot=True) as hot:
         transport = RecordingTransport()
         clock = ManualClock()
-        app = create_app(PostgresApiStore(reads, hot), transport, clock, ApiOptions(**options))
+        app = create_app(PostgresApiStore(reads, hot), transport, clock, ApiOptions(**options), evaluator)
         async with httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app, raise_app_exceptions=False), base_url="http://localhost"
         ) as client:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ from rich.console import Console
 from maestro_py import cli_render as render
 from maestro_py.cli_options import Url, User, client_of
 from maestro_py.cli_runs import runs
-from maestro_py.cli_values import signal_param, split_pairs
+from maestro_py.cli_values import plain_value, signal_param, split_pairs
 from maestro_py.client import DEFAULT_URL, elements
 from maestro_py.model.errors import MaestroError
 from maestro_py.parent import PARENT_FD, watch_parent
@@ -257,6 +258,22 @@ def announce(
     with client_of(url, user) as client:
         announced = client.announce(name, values, request_id or str(uuid.uuid4()))
     typer.echo(f"{name} number {announced.get('seq_id')}")
+
+
+@app.command("eval")
+def evaluate(
+    expression: str,
+    params: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; JSON, or else a text.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    user: User = None,
+) -> None:
+    """Try an expression, with a tenth of what a workflow may use."""
+    values = {name: plain_value(text) for name, text in split_pairs(params or ()).items()}
+    with client_of(url, user) as client:
+        answer = client.evaluate(expression, values)
+    typer.echo(json.dumps(answer.get("result"), ensure_ascii=False))
 
 
 @app.command()

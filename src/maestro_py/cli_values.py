@@ -58,6 +58,11 @@ def signal_param(text: str) -> str | int:
     return text
 
 
+def plain_value(text: str) -> Any:
+    """Return the JSON that *text* is, else the text; quotes keep a number a text (``x='"7"'``)."""
+    return _json_or_text(text)
+
+
 def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text)

@@ -154,6 +154,10 @@ class MaestroClient:
         """Return one announcement of a signal."""
         return self._call("GET", f"/signals/{_part(name)}/instances/{_part(seq)}")
 
+    def evaluate(self, expression: str, params: Mapping[str, Any]) -> Json:
+        """Return the result and the type of an expression; *params* are plain values."""
+        return self._call("POST", "/expressions/evaluate", json={"expression": expression, "params": params})
+
     def dead_letters(self) -> list[Json]:
         """Return the events that the engine could not apply, the oldest first."""
         return elements(self._call("GET", "/dead-letters"))

@@ -49,6 +49,25 @@ def test_a_refusal_is_said_in_the_words_of_the_server(server: RecordingServer, t
     assert ("maestro: wrong definition\n  steps: missing\n", 1) == (ran.stderr, ran.returncode)
 
 
+def test_eval_sends_plain_values_and_shows_the_result(server: RecordingServer) -> None:
+    server.answers["POST /expressions/evaluate"] = (200, {"result": [1, "ä"], "type": "JSON"})
+
+    ran = maestro(server.url, "eval", "x + 1", "-p", "x=1", "-p", "day=today", "-p", 'text="1"')
+
+    assert ('[1, "ä"]\n', 0) == (ran.stdout, ran.returncode)
+    [(_, _, body)] = server.requests
+    assert {"expression": "x + 1", "params": {"x": 1, "day": "today", "text": "1"}} == json.loads(body)
+
+
+def test_eval_shows_the_place_of_an_error(server: RecordingServer) -> None:
+    told = "'x' names no parameter (line 1, column 1)\n  x + 1\n  ^"
+    server.answers["POST /expressions/evaluate"] = (400, {"status": "BAD_REQUEST", "message": told, "errors": [told]})
+
+    ran = maestro(server.url, "eval", "x + 1")
+
+    assert (f"maestro: {told}\n", 1) == (ran.stderr, ran.returncode)
+
+
 def test_start_sends_params_of_the_declared_type_and_waits(server: RecordingServer) -> None:
     declared = {"day": {"type": "STRING", "value": ""}}
     server.answers["GET /workflows/hello/versions/default"] = (200, {"workflow": {"params": declared}})

@@ -15,6 +15,7 @@ from maestro_py.api.metrics import Measured, Metrics
 from maestro_py.api.pressure import Pressure
 from maestro_py.api.routes.dead_letters import dead_letter_routes
 from maestro_py.api.routes.definitions import definition_routes
+from maestro_py.api.routes.expressions import expression_routes
 from maestro_py.api.routes.health import health_routes
 from maestro_py.api.routes.instances import instance_routes
 from maestro_py.api.routes.signals import signal_routes
@@ -97,6 +98,7 @@ def create_app(
         instance_routes(services),
         step_routes(services),
         signal_routes(services),
+        expression_routes(services),
         dead_letter_routes(services),
     ):
         app.include_router(router)

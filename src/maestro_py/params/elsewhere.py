@@ -15,7 +15,7 @@ from maestro_py.expressions import DEFAULT_LIMITS, ExpressionError, Limits
 from maestro_py.model.definition import ParamDefinition, Workflow
 from maestro_py.model.errors import ParamError
 from maestro_py.model.literals import infer_type
-from maestro_py.params.computing import Budget, as_param_error
+from maestro_py.params.computing import Budget, as_param_error, unknown_name
 from maestro_py.params.evaluation import evaluate, evaluate_conditions
 from maestro_py.params.facts import Facts, FactSources
 from maestro_py.params.parameter import Parameter, ParamSource
@@ -259,7 +259,11 @@ def _tried(work: TrialWork) -> dict[str, Any]:
     budget = Budget(limits=work.limits)
     world = World(work.facts, work.params)
     try:
-        result = budget.run(budget.compiled(work.expression), work.params, FactSources(work.facts, world))
+        compiled = budget.compiled(work.expression)
+        for name in sorted(compiled.variables):
+            if name not in work.params:
+                raise unknown_name(name, work.expression)
+        result = budget.run(compiled, work.params, FactSources(work.facts, world))
     except ExpressionError as exc:
         raise as_param_error(exc, "") from exc
     return {"result": result, "type": str(infer_type(result)) if result is not None else "NULL"}
