@@ -113,9 +113,13 @@ def _sleep(run: Run, step: StepState, decision: Decision) -> None:
 
 def _foreach(run: Run, step: StepState, decision: Decision) -> None:
     start_foreach(run, step, decision)
-    if step.is_live and step.timeout_ms is not None:
-        overdue = AttemptOverdue(step.step_id, step.attempt)
-        decision.effects.append(SetTimer(decision.now_ms + step.timeout_ms, overdue))
+    if not step.is_live or step.timeout_ms is None:
+        return
+    overdue_ms = decision.now_ms + step.timeout_ms
+    # One without a timeout of its own almost always ends with its run, or with the foreach around it, before the ten
+    # days are over: no timer shall lie there for so long.
+    if step.node.step.timeout is not None or (run.deadline_ms is not None and overdue_ms < run.deadline_ms):
+        decision.effects.append(SetTimer(overdue_ms, AttemptOverdue(step.step_id, step.attempt)))
 
 
 def _dispatch(run: Run, step: StepState, decision: Decision) -> None:
