@@ -2,7 +2,8 @@
 Claim work for the free slots, and remember which claims have failed.
 
 A claim that fails on our side may have happened in the table.  What it took is handed back later, by its ``claim_id``
-(`maestro_py.workers.reconciler`); a claim whose answer is merely late is not touched.
+(`maestro_py.workers.reconciler`); a claim whose answer is merely late is not touched, unless it is later than a lease
+allows.
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID, uuid4
 
+import structlog
+
 from maestro_py.ports.worker_store import Claimed, ClaimRequest, WorkerStore
 from maestro_py.workers.executor import Executor
+from maestro_py.workers.lease import until_kill_ms
 from maestro_py.workers.registry import KeyGroup, Registry
 from maestro_py.workers.report_batcher import ReportBatcher
+
+log = structlog.get_logger(__name__)
 
 #: A statement whose connection broke may still run in the server for this long, in seconds; far above its timeouts.
 _REMEMBERED_SECONDS: Final = 600.0
@@ -53,10 +59,17 @@ class Claimer:
         reports: How attempts ended; while too many wait to be written, nothing is claimed.
         registry: What this worker can run.
         queues: From which queues it takes.
+        lease_ms: The worker's; an answer that took nearly as long may speak of what is others' by now.
     """
 
     def __init__(
-        self, store: WorkerStore, executor: Executor, reports: ReportBatcher, registry: Registry, queues: Sequence[str]
+        self,
+        store: WorkerStore,
+        executor: Executor,
+        reports: ReportBatcher,
+        registry: Registry,
+        queues: Sequence[str],
+        lease_ms: int,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -64,6 +77,7 @@ class Claimer:
         self._groups = registry.key_groups()
         self._attachable = registry.attachable_types
         self._queues = list(queues)
+        self._patience = until_kill_ms(lease_ms) / 1000
         self.failed: Final = FailedClaims()
         self.in_flight: UUID | None = None  #: The claim whose answer is on its way.
         self.claims = 0  #: Claims made, since the start.
@@ -101,6 +115,7 @@ class Claimer:
         self._queues.append(self._queues.pop(0))
         claim_id = self.in_flight = uuid4()
         request = ClaimRequest(claim_id, self._queues, group.keys, self._attachable, limit)
+        asked_at = time.monotonic()
         try:
             claims: list[Claimed] = await self._store.claim(request)
         except BaseException:
@@ -109,6 +124,11 @@ class Claimer:
         finally:
             self.in_flight = None
         self.claims += 1
+        if claims and time.monotonic() - asked_at > self._patience:
+            # This process was stopped meanwhile, say: its attempts may have been given to others, who run them.
+            log.warning("claim_answered_too_late", attempts=len(claims))
+            self.failed.add(claim_id)
+            return False
         self.claimed += len(claims)
         self._executor.start(claim_id, claims)
         return len(claims) == limit

@@ -29,6 +29,8 @@ from maestro_py.workers.report_encoding import fatal, report_of
 
 _TASK_DECODER: Final = msgspec.json.Decoder(StepTask)
 
+_CANCELLED: Final = StepReport(Outcome.STOPPED, None, "cancelled")
+
 #: An attempt under one claim: the same attempt may come back under a higher token.
 Lot = tuple[AttemptKey, int]
 
@@ -95,7 +97,7 @@ class RunningAttempt:
         if not self.runner.cancelled():
             return self.runner.result()
         if self._ending is Ending.CANCELLED:
-            return StepReport(Outcome.STOPPED, None, "cancelled")
+            return _CANCELLED
         reason = Ending.SHUTDOWN if self._ending is None else self._ending
         return StepReport(Outcome.PLATFORM_ERROR, None, reason.value)
 
@@ -110,7 +112,11 @@ class RunningAttempt:
             await self._outer.complete(self.task)
             self.context.is_waiting = False
             if handle is not None and isinstance(self._step_type, Attachable):
-                return await self._step_type.attach(self.task, msgspec.json.decode(handle), self.context)
+                attaching = self._step_type.attach(self.task, msgspec.json.decode(handle), self.context)
+                if self.claimed.cancel_requested:
+                    # As soon as it is attached: only the type knows how its job outside is ended.
+                    asyncio.get_running_loop().call_soon(self.end, Ending.CANCELLED)
+                return await attaching
             return await self._step_type.run(self.task, self.context)
         except AttemptTaken:
             return None
@@ -188,8 +194,8 @@ class Executor:
         done: list[Report] = []
         for claimed in claims:
             instant = self._instant.get(claimed.step_type)
-            if claimed.cancel_requested:
-                done.append(report_of(claimed, StepReport(Outcome.STOPPED, None, "cancelled"), claimed.claimed_ms))
+            if claimed.cancel_requested and claimed.handle is None:
+                done.append(report_of(claimed, _CANCELLED, claimed.claimed_ms))
             elif instant is not None:
                 done.append(report_of(claimed, _run_now(instant, claimed), claimed.claimed_ms))
             elif (refusal := self._launch(claim_id, claimed)) is not None:
@@ -230,6 +236,8 @@ class Executor:
         if step_type is None:
             message = f"this worker has nothing that runs {task.step_type!r} of step {task.step_id!r}"
             return StepReport(Outcome.PLATFORM_ERROR, None, message)
+        if claimed.cancel_requested and not isinstance(step_type, Attachable):
+            return _CANCELLED
         log = self._logs.open(claimed)
         context = AttemptContext(claimed, task, self._machine, log, self._store)
         attempt = RunningAttempt(claim_id, claimed, task, step_type, context, self._outer)

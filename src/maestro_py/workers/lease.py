@@ -16,6 +16,11 @@ from maestro_py.ports.process_beat import ProcessBeat
 _TICK_SECONDS: Final = 0.25
 
 
+def until_kill_ms(lease_ms: int) -> int:
+    """Return for how many ms after an answered beat what this worker was given is certainly its own."""
+    return 2 * lease_ms // 3
+
+
 def allowed_ms(answered_ms_ago: int, server_away: bool, lease_ms: int) -> int:
     """
     Return for how many ms from now local steps may go on; 0 or less: not any more.
@@ -25,7 +30,7 @@ def allowed_ms(answered_ms_ago: int, server_away: bool, lease_ms: int) -> int:
         server_away: Whether the server is starting, stopping or unreachable, within the outage grace.
         lease_ms: After so long without a beat, others may take the attempts over.
     """
-    until_kill = 2 * lease_ms // 3
+    until_kill = until_kill_ms(lease_ms)
     return until_kill if server_away else until_kill - answered_ms_ago
 
 

@@ -91,7 +91,7 @@ class WorkerProcess:
             slots=options.slots,
             on_free=self._on_free,
         )
-        self.claimer: Final = Claimer(store, self.executor, self.reports, registry, options.queues)
+        self.claimer: Final = Claimer(store, self.executor, self.reports, registry, options.queues, options.lease_ms)
         self.reconciler: Final = Reconciler(
             store, transport, self.executor, self.claimer, self.reports, self._lease, options.beat_interval_ms
         )

@@ -47,6 +47,13 @@ class Gate:
         return DONE
 
 
+class AttachableGate(Gate):
+    """The same, with jobs outside."""
+
+    async def attach(self, task: StepTask, handle: dict[str, Any], context: StepContext) -> StepReport:
+        return await self.run(task, context)
+
+
 class Broken:
     """A step type with a fault."""
 
@@ -100,6 +107,23 @@ async def test_a_claim_whose_answer_is_delayed_past_a_beat_runs_once() -> None:
 
     assert 1 == len(store.applied)
     assert [] == store.handed_back
+
+
+async def test_a_claim_that_is_answered_after_the_lease_may_have_ended_runs_nothing() -> None:
+    """A worker that was stopped wakes to an answer of attempts that others run by now; what is still its goes back."""
+    store, answer = ScriptedStore(), asyncio.Event()
+    store.queued = [a_claimed()]
+    store.after["claim"] = [answer.wait]
+    looks: list[None] = []
+    store.before["held"] = [lambda: looks.append(None)] * 100
+    async with working(store, lease_ms=60) as rig:
+        await wait_until_async(lambda: store.holds)
+        rig.process.claimer.failed.add(rig.worker_id)  # so that there is a reason to look at the table
+        await wait_until_async(lambda: len(looks) > 3)
+        answer.set()
+        await wait_until_async(lambda: store.handed_back)
+
+    assert [] == store.applied
 
 
 async def test_a_claim_that_failed_after_its_commit_is_handed_back() -> None:
@@ -205,6 +229,17 @@ async def test_an_attempt_claimed_with_a_cancellation_is_not_begun() -> None:
         await wait_until_async(lambda: store.applied)
 
     assert 0 == gate.most_at_once
+    assert [Outcome.STOPPED] == [event.outcome for event in store.events]
+
+
+async def test_a_job_outside_that_is_claimed_with_a_cancellation_is_ended() -> None:
+    """Its worker died after the engine had asked for the end: whoever attaches to the job ends it."""
+    store, attachable = ScriptedStore(), AttachableGate()
+    store.queued = [a_claimed(step_type="gate", cancel_requested=True)._replace(handle='{"job":1}')]
+    async with working(store, [attachable]):
+        await wait_until_async(lambda: store.applied)
+
+    assert [True] == attachable.cancelled
     assert [Outcome.STOPPED] == [event.outcome for event in store.events]
 
 
