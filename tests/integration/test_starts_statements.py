@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from maestro_py.storage import backlogs, stops, subscriptions
+from maestro_py.storage import backlogs, duties, stops, subscriptions
 from maestro_py.storage import start_statements as sql
 from maestro_py.storage.connections import Database
 
@@ -20,6 +20,7 @@ STATEMENTS: dict[str, tuple[str, Any]] = {
     "read runs of an unknown commit": (sql.STORED, ([UID],)),
     "write runs": (sql.WRITE, (json.dumps([RUN]), '{"wf": 1}', ["wf"], "{}")),
     "dequeue": (sql.DEQUEUE, (["wf"], [1], 1, "{}")),
+    "forget old requests": (duties._DELETE_REQUESTS, {"before_ms": 1, "limit": 9}),
     "count what waits": (backlogs._BACKLOG, {"most": 9}),
     "lock the latest run": (stops._LATEST, ("wf", 1)),
     "read queued runs": (stops._QUEUED, ("wf", 9, 200)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from maestro_py.model.errors import MaestroError, StoreUnavailable
 
 #: The advisory lock that one migration at a time holds: any constant that nobody else uses.
 _LOCK: Final = 6_737_013_371
+#: Between two looks whether somebody else still migrates.
+_LOCK_PAUSE_SECONDS: Final = 0.1
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -100,7 +103,10 @@ def _config_on(url: str) -> Iterator[Config]:
     """Yield a configuration with a connection; the lock is held, so nobody else migrates meanwhile."""
     with _connection(url) as connection:
         # Of the session, so that it outlasts the transactions of the migrations; closing releases it.
-        connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
+        # Asked for, not waited for: who waits inside a statement is waited for by an index that is made CONCURRENTLY.
+        while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_LOCK))):
+            connection.commit()
+            time.sleep(_LOCK_PAUSE_SECONDS)
         connection.commit()
         config = _config()
         config.attributes["connection"] = connection
