@@ -27,6 +27,8 @@ _log = structlog.get_logger(__name__)
 #: Answers that the database could not take are tried again so often, and after so long, in seconds.
 _TRIES: Final = 5
 _PAUSE: Final = 0.5
+#: Documents that lie ready at a time: until its turn comes, an evaluation shares its values with the run.
+_PREPARED: Final = 4
 
 
 class Evaluation(NamedTuple):
@@ -58,6 +60,7 @@ class Evaluations:
         self._store = store
         self._evaluator = evaluator
         self._hint = hint
+        self._turn = asyncio.Semaphore(_PREPARED)
         self._under_way: dict[tuple[UUID, str, int, type[Work]], asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
@@ -80,9 +83,10 @@ class Evaluations:
 
     async def _evaluate(self, evaluation: Evaluation) -> None:
         try:
-            # In a thread: a document may be as large as all parameters of an instance.
-            document = await asyncio.to_thread(_prepared, evaluation.work)
-            answer = await asyncio.to_thread(decode_answer, await self._evaluator.evaluate(document))
+            async with self._turn:
+                # In a thread: a document may be as large as all parameters of an instance.
+                document = await asyncio.to_thread(_prepared, evaluation.work)
+                answer = await asyncio.to_thread(decode_answer, await self._evaluator.evaluate(document))
         except EvaluatorBusy as exc:
             _log.warning("evaluation_postponed", run_uid=str(evaluation.run_uid), reason=str(exc))
             return
