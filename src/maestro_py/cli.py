@@ -240,7 +240,7 @@ def status(
             run = client.run(workflow, instance)
             console.print(f"[bold]{workflow}[/bold] instance {render.run_name(run)}:", end=" ", highlight=False)
             console.print(render.status_text(run.get("status")), f"{render.took(run)}", highlight=False)
-            console.print(render.steps_table(client.steps(workflow, instance)))
+            render.print_steps(console, client.steps(workflow, instance))
 
 
 @app.command()
@@ -288,7 +288,10 @@ def logs(
 ) -> None:
     """Show what a step printed."""
     with client_of(url, user) as client:
-        number = str(client.attempt(workflow, instance, step, attempt)["step_attempt_id"])
+        shown = client.attempt(workflow, instance, step, attempt)
+        number = str(shown["step_attempt_id"])
+        if loop := render.loop_workflow(shown):
+            typer.echo(f"'{step}' is a loop; its iterations, and their logs, are those of {loop}", err=True)
         after = 0
         while True:
             state = client.attempt(workflow, instance, step, number).get("runtime_state") or {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +24,12 @@ _BAD: Final = {
     "PLATFORM_FAILED",
     "TIMEOUT_FAILED",
 }
+_FAILED_ITERATIONS: Final = ("FAILED", "TIMED_OUT")
 _QUIET: Final = {"CREATED", "NOT_CREATED", "DISABLED", "UNSATISFIED"}
+
+# Columns that are worth more than the width of others.
+_WHOLE: Final = {"status", "started", "took"}
+_ANY_WIDTH: Final = 100_000
 
 
 def status_text(status: str | None) -> Text:
@@ -66,11 +73,25 @@ def instances_table(instances: Iterable[Json]) -> Table:
     return table
 
 
-def steps_table(steps: Iterable[Json]) -> Table:
-    """Return one row for each step of one run."""
-    table = _table("step", "type", "status", "attempt", "started", "took", "detail")
+def print_steps(console: Console, steps: Sequence[Json]) -> None:
+    """Print the steps of one run; details that leave the table no room stand below it, each on lines of its own."""
+    table = steps_table(steps)
+    wanted = Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).maximum
+    if wanted <= console.width:
+        console.print(table)
+        return
+    console.print(steps_table(steps, details=False))
+    for step in steps:
+        if detail := step_detail(step):
+            console.print(Text(f"{step.get('step_id', '')}: {detail}"), soft_wrap=True)
+
+
+def steps_table(steps: Iterable[Json], *, details: bool = True) -> Table:
+    """Return one row for each step of one run, with or without what its timeline says."""
+    table = _table("step", "type", "status", "attempt", "started", "took", *(("detail",) if details else ()))
     for step in steps:
         state = step.get("runtime_state") or {}
+        detail = (Text(step_detail(step), overflow="fold"),) if details else ()
         table.add_row(
             str(step.get("step_id", "")),
             step_type(step),
@@ -78,7 +99,7 @@ def steps_table(steps: Iterable[Json]) -> Table:
             _number(step.get("step_attempt_id")),
             moment(state.get("start_time") or state.get("create_time")),
             took(state),
-            Text(step_detail(step), overflow="fold"),
+            *detail,
         )
     return table
 
@@ -115,17 +136,24 @@ def step_type(step: Json) -> str:
 
 
 def step_detail(step: Json) -> str:
-    """Return how far a foreach is, else the newest line of the step's timeline."""
+    """Return how far a foreach is and where to see what failed in it, else the newest line of the step's timeline."""
     foreach = (step.get("artifacts") or {}).get("maestro_foreach")
     if foreach:
         stats = (foreach.get("foreach_overview") or {}).get("stats") or {}
         ended = sum(count for status, count in stats.items() if status in _GOOD | _BAD)
-        return f"{ended} of {foreach.get('total_loop_count', '?')} iterations"
+        failed = sum(stats.get(status) or 0 for status in _FAILED_ITERATIONS)
+        far = f"{ended} of {foreach.get('total_loop_count', '?')} iterations"
+        return f"{far}, {failed} failed: maestro status {loop_workflow(step)}" if failed else far
     for event in reversed(step.get("timeline") or ()):
         message = event.get("message")
         if message:
             return str(message)
     return ""
+
+
+def loop_workflow(step: Json) -> str | None:
+    """Return the workflow whose instances are the iterations of *step*; None if it is no loop, or has not begun."""
+    return ((step.get("artifacts") or {}).get("maestro_foreach") or {}).get("foreach_workflow_id")
 
 
 def moment(epoch_ms: int | None) -> str:
@@ -152,7 +180,7 @@ def took(times: Json) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, no_wrap=column in _WHOLE)
     return table
 
 

@@ -16,6 +16,12 @@ def _text(table: Table) -> str:
     return out.getvalue()
 
 
+def _shown(steps: list[dict[str, object]], width: int) -> list[str]:
+    out = io.StringIO()
+    render.print_steps(Console(file=out, width=width, color_system=None), steps)
+    return out.getvalue().splitlines()
+
+
 def _rows(table: Table) -> list[list[str]]:
     return [line.split() for line in _text(table).splitlines()[1:]]
 
@@ -36,10 +42,34 @@ def test_a_restarted_instance_shows_its_run() -> None:
 
 def test_a_foreach_shows_how_far_it_is() -> None:
     """Only iterations that ended count; those that run are not done."""
-    overview = {"stats": {"SUCCEEDED": 5, "FAILED": 1, "IN_PROGRESS": 3}}
+    overview = {"stats": {"SUCCEEDED": 5, "STOPPED": 1, "IN_PROGRESS": 3}}
     step = {"artifacts": {"maestro_foreach": {"total_loop_count": 40, "foreach_overview": overview}}}
 
     assert "6 of 40 iterations" == render.step_detail(step)
+
+
+def test_a_foreach_with_failures_says_where_they_are() -> None:
+    overview = {"stats": {"SUCCEEDED": 5, "FAILED": 1, "TIMED_OUT": 2}}
+    foreach = {"total_loop_count": 40, "foreach_overview": overview, "foreach_workflow_id": "maestro_foreach_x_1"}
+
+    assert "8 of 40 iterations, 3 failed: maestro status maestro_foreach_x_1" == render.step_detail(
+        {"artifacts": {"maestro_foreach": foreach}}
+    )
+
+
+def test_long_details_stand_below_the_steps_of_a_narrow_screen() -> None:
+    """A status is never cut, and a message that one wants to copy is in one piece."""
+    reason = "params.day: 'load.output.n' names nothing: no upstream step 'load' has an output 'n'"
+    steps: list[dict[str, object]] = [
+        {"step_id": "load", "runtime_state": {"status": "SUCCEEDED"}},
+        {"step_id": "report", "runtime_state": {"status": "INTERNALLY_FAILED"}, "timeline": [{"message": reason}]},
+    ]
+
+    narrow, wide = _shown(steps, 80), _shown(steps, 200)
+
+    assert ["report: " + reason, 4] == [narrow[-1], len(narrow)]
+    assert "INTERNALLY_FAILED" in narrow[2]
+    assert [True, 3] == [wide[-1].rstrip().endswith(reason), len(wide)]
 
 
 def test_any_other_step_shows_its_newest_message() -> None:
