@@ -26,7 +26,7 @@ from maestro_py.ports.transport import Transport
 from maestro_py.settings import Settings, SettingsInvalid
 from maestro_py.signals.process import SignalProcess
 from maestro_py.storage.api_store import PostgresApiStore
-from maestro_py.storage.connections import LANE_LOCK_TIMEOUT_MS, LOCK_TIMEOUT_MS, Database
+from maestro_py.storage.connections import LANE_LOCK_TIMEOUT_MS, LOCK_TIMEOUT_MS, Database, check_url
 from maestro_py.storage.duties import PostgresDuties
 from maestro_py.storage.engine_store import PostgresEngineStore
 from maestro_py.storage.notifications import PostgresNotifications
@@ -69,6 +69,10 @@ async def world(
     """Open the world for one process, and close it in the reverse order."""
     if not settings.database_url:
         raise SettingsInvalid("MAESTRO_DATABASE_URL: is not set, for example postgresql://user:password@host/database")
+    try:
+        check_url(settings.database_url)
+    except ValueError as exc:
+        raise SettingsInvalid(f"MAESTRO_DATABASE_URL: {exc}") from None
     beat = Beat(
         settings.database_url,
         kind,

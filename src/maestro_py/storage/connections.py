@@ -16,6 +16,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection, errors
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -58,6 +59,22 @@ def connection_arguments(name: str, *, hot: bool = False, lock_timeout_ms: int =
         "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
         "autocommit": True,
     }
+
+
+def check_url(url: str) -> None:
+    """
+    Refuse an address of a database that cannot be read.
+
+    Raises:
+        ValueError: it is none; the text quotes nothing of it, unlike the driver's, for it holds a password.
+    """
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise ValueError(
+            "is no address of a database, postgresql://user:password@host:port/name;"
+            " special characters of the password have to be percent-encoded"
+        ) from None
 
 
 #: SQLSTATE classes and codes that say "the server is away", not "you are wrong".
