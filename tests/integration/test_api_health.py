@@ -61,6 +61,17 @@ async def test_requests_are_counted_by_route_and_not_by_path(api: Scene) -> None
     assert "maestro_hints_dropped_total 0.0" in text
 
 
+async def test_methods_that_callers_make_up_are_counted_as_one(api: Scene) -> None:
+    """Else whoever sends them makes the process grow."""
+    for number in range(3):
+        await api.client.request(f"MADEUP{number}", "/livez")
+
+    metrics = (await api.client.get("/metrics")).text
+
+    assert 'method="other"' in metrics
+    assert "MADEUP" not in metrics
+
+
 async def test_every_route_is_described(api: Scene) -> None:
     paths = (await api.get("/openapi.json"))["paths"]
 

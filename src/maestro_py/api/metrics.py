@@ -20,6 +20,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -96,6 +97,7 @@ class Measured:
         finally:
             # The route, not the path: paths are as many as there are runs.
             route = getattr(scope.get("route"), "path", "none")
-            method = scope["method"]
+            # Callers may make methods up, and each would be counted for ever.
+            method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(method, route, code).inc()
             self._metrics.seconds.labels(method, route).observe(time.perf_counter() - began)
