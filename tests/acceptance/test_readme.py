@@ -110,14 +110,12 @@ def a_native_workflow(step: dict[str, Any], **fields: Any) -> dict[str, Any]:
 NOOP = {"type": "NoOp"}
 #: What the README says is refused, and a definition that asks for it.
 REFUSED: Final[dict[str, dict[str, Any]]] = {
-    "expressions in parameters": a_native_workflow({}, params={"n": {"type": "LONG", "expression": "1 + 1"}}),
-    "edge conditions": a_workflow({**NOOP, "dependencies": ["a"], "when": "n > 2"}),
     "`while`": a_workflow({"condition": "n < 3", "steps": [{"id": "c", "type": "NoOp"}]}),
     "subworkflow steps": a_workflow({"workflow": "other"}),
     "signals that steps wait for": a_workflow({**NOOP, "wait_for": ["ready"]}),
     "or send": a_native_workflow({"signal_outputs": [{"name": "done"}]}),
     "triggers by time": a_workflow(NOOP, trigger={"type": "cron", "cron": "0 8 * * *"}),
-    "by several\nsignals": a_native_workflow({}, signal_triggers=[{"definitions": {"one": {}, "two": {}}}]),
+    "by several signals": a_native_workflow({}, signal_triggers=[{"definitions": {"one": {}, "two": {}}}]),
     "or with conditions": a_workflow(NOOP, trigger={"type": "signal", "signal_name": "s", "condition": "true"}),
     "concurrency limits over steps": a_workflow(NOOP, instance_step_concurrency=5),
     "job templates": a_native_workflow({"type": "Http", "sub_type": "mine"}),
@@ -131,7 +129,7 @@ REFUSED: Final[dict[str, dict[str, Any]]] = {
 def test_what_it_says_is_not_there_yet_is_refused_by_name(phrase: str) -> None:
     """Whoever adds one of these crosses it off the list."""
     [listed] = re.findall(r"\*\*Not there yet, and refused by name\*\*.*?Of the step types", README, re.DOTALL)
-    assert phrase in listed
+    assert phrase in " ".join(listed.split())
 
     with pytest.raises(DefinitionInvalid) as refusal:
         read_push(json.dumps(REFUSED[phrase]).encode(), user="ana", max_steps=100)
