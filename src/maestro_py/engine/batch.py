@@ -233,7 +233,7 @@ class Batch:
             self.queues.add(node.step.queue)
         else:
             dispatch = "READY"
-            self.ready.append(_ready_row(run, node, effect.attempt))
+            self.ready.append(_ready_row(run, node, effect.attempt, self.now_ms))
         self._dispatches[run.run_uid, effect.step_id, effect.attempt] = dispatch
 
     def _cancel(self, run: Run, effect: CancelAttempt) -> None:
@@ -440,6 +440,6 @@ def _held_because(run: Run) -> str | None:
     return None if run.status.is_terminal else run.quarantine_reason
 
 
-def _ready_row(run: Run, node: Node, attempt: int) -> ReadyRow:
+def _ready_row(run: Run, node: Node, attempt: int, now_ms: int) -> ReadyRow:
     key = AttemptKey(run.partition, run.run_uid, node.step.id, attempt)
-    return ReadyRow(key, node.step.queue, node.backend_keys, run.root_workflow_id)
+    return ReadyRow(key, node.step.queue, node.backend_keys, run.root_workflow_id, now_ms)

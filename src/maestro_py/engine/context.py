@@ -25,8 +25,8 @@ class HintedLane(Protocol):
         """Return partition to the epoch under which the lane serves it."""
         ...
 
-    def hint(self, partitions: Collection[int]) -> None:
-        """Have it look into the inbox of those of *partitions* that are its own."""
+    def hint(self, partitions: Collection[int], *, swept: bool = False) -> None:
+        """Have it look into the inbox of those of *partitions* that are its own; *swept*: only a sweep says so."""
         ...
 
 
@@ -129,12 +129,14 @@ class EngineContext:
         if remote:
             self.transport.send(remote)
 
-    def hint_own(self, partitions: Collection[int], workflow_partitions: Collection[int]) -> None:
+    def hint_own(
+        self, partitions: Collection[int], workflow_partitions: Collection[int], *, swept: bool = False
+    ) -> None:
         """Have our own lanes look into these inboxes; what we do not own is left to its owner."""
         for lane in self.lanes:
-            lane.hint(partitions)
+            lane.hint(partitions, swept=swept)
         if self.workflow_lane is not None:
-            self.workflow_lane.hint(workflow_partitions)
+            self.workflow_lane.hint(workflow_partitions, swept=swept)
 
     def hint_workflows(self, partitions: Collection[int]) -> None:
         """Tell the owners of *partitions* that there are new events for workflows."""

@@ -60,6 +60,11 @@ class FairQueue:
         self.size -= 1
         return row
 
+    @property
+    def oldest_ms(self) -> int:
+        """Return since when the attempt waits that has waited for longest, UTC epoch ms; 0 if none waits."""
+        return min((rows[0].since_ms for rows in self._tenants.values()), default=0)
+
 
 class Dispatcher:
     """What this engine may offer, over all its lanes."""
@@ -209,6 +214,16 @@ class Dispatcher:
     def ready_count(self, lane: int) -> int:
         """Return how many attempts of *lane* wait in memory."""
         return sum(lanes[lane].size for lanes in self._ready.values() if lane in lanes)
+
+    def waiting(self) -> Mapping[str, tuple[int, int]]:
+        """Return how many attempts wait, and since when the oldest does (UTC epoch ms), by queue."""
+        found: dict[str, tuple[int, int]] = {}
+        for route, lanes in self._ready.items():
+            for queue in lanes.values():
+                if queue.size:
+                    count, oldest = found.get(route.queue, (0, queue.oldest_ms))
+                    found[route.queue] = count + queue.size, min(oldest, queue.oldest_ms)
+        return found
 
     def backlog(self) -> Mapping[str, int]:
         """Return how many attempts wait or are offered, by queue."""

@@ -65,8 +65,7 @@ class Duties:
         if not owned:
             return
         backlog = await context.store.backlog(owned)
-        context.metrics.sweep_finds += len(backlog.runs) + len(backlog.workflows)
-        context.hint_own(backlog.runs, backlog.workflows)
+        context.hint_own(backlog.runs, backlog.workflows, swept=True)
         until_ms = context.clock.now_ms() + context.timer_horizon_ms
         for fire_ms, partition in await context.store.next_timers(owned, until_ms):
             context.lane_of(partition).add_timer(fire_ms, partition)

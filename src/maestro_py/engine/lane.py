@@ -50,6 +50,7 @@ class Lane:
         self._context = context
         self._runs: OrderedDict[UUID, Run] = OrderedDict()
         self._dirty: set[int] = set()
+        self._swept: set[int] = set()  # of the dirty ones, those that no hint announced
         self._timers: list[tuple[int, int]] = []  # heap of (fire ms, partition)
         self._known_timers: set[tuple[int, int]] = set()  # what is in the heap
         self._wake = asyncio.Event()
@@ -60,10 +61,11 @@ class Lane:
 
     # --- what others tell it -------------------------------------------------------------------------------
 
-    def hint(self, partitions: Collection[int]) -> None:
-        """Look into the inbox of those of *partitions* that are ours."""
+    def hint(self, partitions: Collection[int], *, swept: bool = False) -> None:
+        """Look into the inbox of those of *partitions* that are ours; *swept*: nobody but a sweep says so."""
         mine = self.epochs.keys() & partitions
         if mine:
+            self._swept = self._swept | (mine - self._dirty) if swept else self._swept - mine
             self._dirty |= mine
             self._wake.set()
 
@@ -165,6 +167,7 @@ class Lane:
             self._dirty.clear()
             return
         self._dirty.clear()
+        swept, self._swept = self._swept, set()
         self.batch_opened_at = time.monotonic()
         batch = Batch(self.index, context.dispatcher, context.partition_count, now_ms)
         taken: list[Taken] = []
@@ -180,11 +183,14 @@ class Lane:
                 if not taken and not batch.writes.offers:
                     self._setbacks.found_nothing()
                     return
+                decided_at = time.monotonic()
                 asked = await tx.save(batch.writes)
         except BaseException as exc:
             self._come_back(touched & self.epochs.keys(), due)
             await self._undone(exc, taken)
             return
+        context.metrics.commit_seconds.observe(time.monotonic() - decided_at)
+        context.metrics.note_taken(taken, swept)
         self._note_taken(taken, limits, timers.limit)
         self._committed(batch, asked)
 
@@ -278,6 +284,8 @@ class Lane:
 
     def _committed(self, batch: Batch, asked: Sequence[UUID]) -> None:
         context = self._context
+        for run in batch.runs.values():
+            context.metrics.note_changes(run)
         batch.committed()
         for run in batch.runs.values():
             if run.status.is_terminal or run.quarantine_reason is not None:
@@ -293,6 +301,7 @@ class Lane:
         context.dispatcher.add_ready(self.index, batch.ready)
         context.announce(batch)
         context.transport.send([Address(HintKind.WORKER, str(worker)) for worker in asked])
+        context.metrics.dead_letters += len(batch.writes.dead_letters)
         context.metrics.note_batch(len(batch.runs), time.monotonic() - (self.batch_opened_at or time.monotonic()))
         for lane in context.dispatcher.lanes_with_work():
             context.lanes[lane].wake()

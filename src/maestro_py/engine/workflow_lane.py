@@ -35,14 +35,16 @@ class WorkflowLane:
         self.batch_opened_at: float | None = None
         self._context = context
         self._dirty: set[int] = set()
+        self._swept: set[int] = set()  # of the dirty ones, those that no hint announced
         self._wake = asyncio.Event()
         self._idle = asyncio.Lock()
         self._stopping = False
 
-    def hint(self, partitions: Collection[int]) -> None:
-        """Look into the inbox of those of *partitions* that are ours."""
+    def hint(self, partitions: Collection[int], *, swept: bool = False) -> None:
+        """Look into the inbox of those of *partitions* that are ours; *swept*: nobody but a sweep says so."""
         mine = self.epochs.keys() & partitions
         if mine:
+            self._swept = self._swept | (mine - self._dirty) if swept else self._swept - mine
             self._dirty |= mine
             self._wake.set()
 
@@ -96,6 +98,7 @@ class WorkflowLane:
         if not held:
             return
         self.batch_opened_at = time.monotonic()
+        swept, self._swept = self._swept, set()
         now_ms = self._context.clock.now_ms()
         async with self._context.store.batch(held) as tx:
             taken = await tx.take([p for p, _ in held], [(EventClass.WORKFLOW, BATCH_LIMIT)])
@@ -105,6 +108,7 @@ class WorkflowLane:
             dequeued = await tx.dequeue(sorted(addressee), now_ms)
             locked = {workflow_id: addressee[workflow_id] for workflow_id in dequeued.held}
             await tx.save(Writes(inbox=[_told_again(workflow_id, p) for workflow_id, p in locked.items()]))
+        self._context.metrics.note_swept(taken, swept)
         if len(taken) >= BATCH_LIMIT:
             self._dirty.update(partitions)
         if locked:

@@ -121,6 +121,7 @@ class ReadyRow(NamedTuple):
     queue: str
     backend_keys: tuple[str, ...]
     root_workflow_id: str
+    since_ms: int = 0  #: When the attempt was created; UTC epoch ms.
 
 
 class DispatchedCount(NamedTuple):

@@ -74,6 +74,7 @@ class SignalProcess:
         self.visits = 0
         self.runs_started = 0
         self.visits_failed = 0
+        self.sweep_finds = 0  #: Names with signals that no hint had announced when a sweep found them.
 
     async def run(self) -> None:
         """Work until `stop` is called; what is being worked on is then finished first."""
@@ -105,14 +106,23 @@ class SignalProcess:
 
     async def _look_for_names(self) -> None:
         """Look for names at each hint and each sweep; hints that come during a look lead to one more."""
+        was_hinted = True  # At the start there is no hint that could have been lost.
+        known: set[str] = set()
         while not self._stopping.is_set():
             self._hinted.clear()
             with suppress(StoreUnavailable):  # The next sweep asks again.
-                self._backlog.add(await self._store.pending_names())
+                names = await self._store.pending_names()
+                self._backlog.add(names)
+                if not was_hinted:
+                    self.sweep_finds += len(set(names) - known)
+                known = set(names)
             if len(self._backlog):
                 self._work.set()
-            with suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._hinted.wait(), self._sweep_seconds)
+                was_hinted = True
+            except TimeoutError:
+                was_hinted = False
 
     async def _visit_names(self) -> None:
         while not self._stopping.is_set():

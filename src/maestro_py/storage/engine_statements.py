@@ -281,7 +281,8 @@ CROSS JOIN LATERAL (
 """
 
 READY: Final = """
-SELECT a.partition, a.run_uid, a.step_id, a.attempt, a.queue, a.backend_keys, w.root_workflow_id
+SELECT a.partition, a.run_uid, a.step_id, a.attempt, a.queue, a.backend_keys, w.root_workflow_id,
+       coalesce((a.times->>'CREATED')::bigint, 0)
 FROM step_attempt a
 CROSS JOIN LATERAL (
     SELECT i.root_workflow_id FROM workflow_instance i WHERE i.partition = a.partition AND i.run_uid = a.run_uid

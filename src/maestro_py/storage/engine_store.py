@@ -272,7 +272,7 @@ class PostgresEngineStore:
     async def ready(self, partitions: Sequence[int]) -> list[ReadyRow]:
         """Return the attempts of *partitions* that are READY."""
         rows = await self._rows(sql.READY, {"partitions": list(partitions)})
-        return [ReadyRow(AttemptKey._make(r[:4]), r[4], tuple(r[5]), r[6]) for r in rows]
+        return [ReadyRow(AttemptKey._make(r[:4]), r[4], tuple(r[5]), r[6], r[7]) for r in rows]
 
     async def dispatched(self, partitions: Sequence[int]) -> list[DispatchedCount]:
         """Count the attempts of *partitions* that are QUEUED or CLAIMED."""

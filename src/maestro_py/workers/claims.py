@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from maestro_py.histogram import Histogram
 from maestro_py.ports.worker_store import Claimed, ClaimRequest, WorkerStore
 from maestro_py.workers.executor import Executor
 from maestro_py.workers.lease import until_kill_ms
@@ -82,6 +83,7 @@ class Claimer:
         self.in_flight: UUID | None = None  #: The claim whose answer is on its way.
         self.claims = 0  #: Claims made, since the start.
         self.claimed = 0  #: Attempts they took, since the start.
+        self.claim_seconds = Histogram()  #: From asking for work to the answer.
 
     async def claim_all(self) -> bool:
         """
@@ -124,6 +126,7 @@ class Claimer:
         finally:
             self.in_flight = None
         self.claims += 1
+        self.claim_seconds.observe(time.monotonic() - asked_at)
         if claims and time.monotonic() - asked_at > self._patience:
             # This process was stopped meanwhile, say: its attempts may have been given to others, who run them.
             log.warning("claim_answered_too_late", attempts=len(claims))

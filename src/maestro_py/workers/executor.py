@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from maestro_py.histogram import Histogram
 from maestro_py.model.errors import MaestroError
 from maestro_py.model.statuses import Outcome
 from maestro_py.ports.step_type import Attachable, InstantType, StepReport, StepTask, StepType
@@ -55,6 +56,7 @@ class RunningAttempt:
         step_type: StepType,
         context: AttemptContext,
         outer: OuterValues,
+        claim_to_start: Histogram,
     ) -> None:
         self.claim_id: Final = claim_id
         self.claimed: Final = claimed
@@ -62,6 +64,7 @@ class RunningAttempt:
         self.context: Final = context
         self._step_type = step_type
         self._outer = outer
+        self._claim_to_start = claim_to_start
         self._began = time.monotonic()
         self._ending: Ending | None = None
         self.runner: Final = asyncio.get_running_loop().create_task(self._work())
@@ -111,6 +114,7 @@ class RunningAttempt:
             self.context.is_waiting = True
             await self._outer.complete(self.task)
             self.context.is_waiting = False
+            self._claim_to_start.observe(time.monotonic() - self._began)
             if handle is not None and isinstance(self._step_type, Attachable):
                 attaching = self._step_type.attach(self.task, msgspec.json.decode(handle), self.context)
                 if self.claimed.cancel_requested:
@@ -169,11 +173,17 @@ class Executor:
         self._all_ended.set()
         self.started = 0  #: Attempts begun, since the start.
         self.waited_seconds = 0.0  #: What attempts waited in their slots for a process, since the start.
+        self.claim_to_start = Histogram()  #: Seconds from the answer to a claim to the call of the step type.
 
     @property
     def busy(self) -> int:
         """Return how many slots are taken."""
         return len(self._running)
+
+    @property
+    def slots(self) -> int:
+        """Return how many attempts run at a time."""
+        return self._slots
 
     @property
     def free(self) -> int:
@@ -240,7 +250,7 @@ class Executor:
             return _CANCELLED
         log = self._logs.open(claimed)
         context = AttemptContext(claimed, task, self._machine, log, self._store)
-        attempt = RunningAttempt(claim_id, claimed, task, step_type, context, self._outer)
+        attempt = RunningAttempt(claim_id, claimed, task, step_type, context, self._outer, self.claim_to_start)
         self._running[attempt.lot] = attempt
         self._opened[attempt.lot] = log
         self._all_ended.clear()

@@ -97,6 +97,7 @@ class WorkerProcess:
         )
         self._wake = asyncio.Event()
         self._may_be_more = True
+        self.sweep_finds = 0  #: Attempts claimed that no hint had announced when a sweep found them.
         self._stopping = asyncio.Event()
         self._cancel_address = Address(HintKind.WORKER, str(beat.process_id))
 
@@ -167,8 +168,10 @@ class WorkerProcess:
     async def _claim(self) -> None:
         """Claim whenever something may be there, until the worker stops; a claim under way is waited for."""
         has_failed = False
+        was_woken = True
         while not self._stopping.is_set():
             self._wake.clear()
+            before = self.claimer.claimed
             try:
                 if not self._lease.is_over:
                     if has_failed:
@@ -184,17 +187,21 @@ class WorkerProcess:
                 has_failed = True
                 await asyncio.sleep(_AWAY_PAUSE_SECONDS)
                 continue
+            if not was_woken:
+                self.sweep_finds += self.claimer.claimed - before
             self._describe(self._options.slots)
-            await self._wait_for_work()
+            was_woken = await self._wait_for_work()
 
-    async def _wait_for_work(self) -> None:
+    async def _wait_for_work(self) -> bool:
+        """Return when there may be something to claim, at the latest when a sweep is due; say whether it was sooner."""
         # Spread: workers that started together must not sweep together.
         sweep = self._options.sweep_interval_ms / 1000 * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
         try:
             async with asyncio.timeout(sweep):
                 await self._wake.wait()
         except TimeoutError:
-            pass
+            return False
+        return True
 
     async def _drain(self) -> None:
         """Finish what runs, hand back what has not begun, end the rest, and report all of it."""
