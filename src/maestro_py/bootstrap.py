@@ -20,6 +20,11 @@ from maestro_py.clock import SystemClock
 from maestro_py.engine.context import EngineOptions
 from maestro_py.engine.process import EngineProcess, Pulse
 from maestro_py.evaluation.pool import EvaluationPool
+from maestro_py.metrics.common import Common
+from maestro_py.metrics.engine import EngineCollector
+from maestro_py.metrics.server import CannotServeMetrics, MetricsServer, Source
+from maestro_py.metrics.signal import SignalCollector
+from maestro_py.metrics.worker import WorkerCollector
 from maestro_py.model.statuses import ProcessKind
 from maestro_py.parent import watch_parent
 from maestro_py.ports.transport import Transport
@@ -32,6 +37,7 @@ from maestro_py.storage.engine_store import PostgresEngineStore
 from maestro_py.storage.notifications import PostgresNotifications
 from maestro_py.storage.partitions import PostgresPartitions
 from maestro_py.storage.processes import Beat, PostgresJudge
+from maestro_py.storage.queue_depths import PostgresQueueDepths
 from maestro_py.storage.signal_cursors import PostgresSignalStore
 from maestro_py.storage.starts import partition_count
 from maestro_py.storage.worker_store import PostgresWorkerStore
@@ -198,7 +204,28 @@ async def serve_engine(settings: Settings, stopping: asyncio.Event) -> None:
             partition_count=partitions,
             evaluator=pool,
         )
-        await until(stopping, engine.run(), engine.stop)
+        common = Common(ProcessKind.ENGINE, at.beat, settings.engine_lease_ms, at.transport)
+        source = EngineCollector(engine, common, PostgresQueueDepths(at.hot), SystemClock())
+        async with serving_metrics(settings, source, common):
+            await until(stopping, engine.run(), engine.stop)
+
+
+@asynccontextmanager
+async def serving_metrics(settings: Settings, source: Source, common: Common) -> AsyncIterator[None]:
+    """
+    Serve health and metrics of the process on its own port, if it has one.
+
+    Raises:
+        SettingsInvalid: the port cannot be bound.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.metrics_port:
+            server = MetricsServer(settings.metrics_host, settings.metrics_port, source, common.problem)
+            try:
+                await stack.enter_async_context(server)
+            except CannotServeMetrics as exc:
+                raise SettingsInvalid(f"MAESTRO_METRICS_PORT: {exc}") from exc
+        yield
 
 
 @asynccontextmanager
@@ -223,7 +250,9 @@ async def serve_signal(settings: Settings, stopping: asyncio.Event) -> None:
             sweep_interval_ms=settings.sweep_interval_ms,
             evaluator=pool,
         )
-        await until(stopping, service.run(), service.stop)
+        common = Common(ProcessKind.SIGNAL, at.beat, settings.service_lease_ms, at.transport)
+        async with serving_metrics(settings, SignalCollector(service, common), common):
+            await until(stopping, service.run(), service.stop)
 
 
 async def serve_worker(settings: Settings, stopping: asyncio.Event) -> None:
@@ -250,7 +279,9 @@ async def serve_worker(settings: Settings, stopping: asyncio.Event) -> None:
             SystemClock(),
             settings.config,
         )
-        await until(stopping, worker.run(), worker.stop)
+        common = Common(ProcessKind.WORKER, at.beat, settings.worker_lease_ms, at.transport)
+        async with serving_metrics(settings, WorkerCollector(worker, common), common):
+            await until(stopping, worker.run(), worker.stop)
 
 
 async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:

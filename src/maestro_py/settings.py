@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     port: int = Field(default=8080, ge=0, le=65535)  #: API: port to bind.
     metrics_port: int = Field(default=0, ge=0, le=65535)  #: Engine, worker, signal: health and metrics; 0: none.
+    metrics_host: str = "127.0.0.1"  #: Engine, worker, signal: address to bind for them.
 
     #: API: events for engines, or signals for signal services, that may wait before it answers 429 to more of them.
     backlog_limit: int = Field(default=50_000, ge=1)
