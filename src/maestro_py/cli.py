@@ -93,6 +93,15 @@ def up(
             envvar="MAESTRO_TRANSPORT", help="What carries hints; Kafka is started too unless MAESTRO_KAFKA names one."
         ),
     ] = "postgres",
+    metrics_port: Annotated[
+        int,
+        typer.Option(
+            envvar="MAESTRO_METRICS_PORT",
+            min=0,
+            max=65_000,
+            help="Of the first engine's metrics; workers and signal service have the next ports.  0: none.",
+        ),
+    ] = 0,
     engines: Annotated[int, typer.Option(min=1, help="Engine processes.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     slots: Slots = None,
@@ -114,6 +123,7 @@ def up(
         kafka=os.environ.get("MAESTRO_KAFKA") or None,
         host=host,
         port=port,
+        metrics_port=metrics_port,
         engines=engines,
         workers=workers,
         slots=slots,

@@ -6,7 +6,7 @@ Stands for the command ``maestro``: children that do nothing but live, and an ``
 
 Each child writes to the file FAKE_EVENTS a line when it starts, with the servers it was told, and when it is stopped.
 FAKE_STUBBORN names the kinds that pay no heed to SIGTERM, FAKE_MISCONFIGURED those that end at once with the status of
-wrong usage.
+wrong usage, and FAKE_METRICS_PORT is the first port for metrics.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def _child(kind: str) -> None:
         signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     watch_parent(os.environ)
     _record(f"{kind} {os.getpid()} started {os.environ['MAESTRO_DATABASE_URL']} {os.environ['MAESTRO_KAFKA']}")
+    _record(f"{kind} {os.getpid()} measures {os.environ['MAESTRO_METRICS_PORT']}")
     sys.stdout.write(f"a line of the {kind}\n")
     if kind == "api":
         listener = socket.create_server((os.environ["MAESTRO_HOST"], int(os.environ["MAESTRO_PORT"])))
@@ -61,6 +62,7 @@ def _up(directory: Path, port: int) -> None:
         transport=os.environ.get("MAESTRO_TRANSPORT", "postgres"),
         kafka=os.environ.get("MAESTRO_KAFKA"),
         port=port,
+        metrics_port=int(os.environ.get("FAKE_METRICS_PORT", "0")),
         engines=2,
         workers=2,
         environ=os.environ,

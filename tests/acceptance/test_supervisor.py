@@ -106,6 +106,18 @@ def test_a_child_that_dies_is_started_again_and_said_so(data_directory: Path) ->
         wait_until(lambda: len(up.pids("engine")) == 3)
 
 
+def test_each_child_serves_its_metrics_on_a_port_of_its_own_and_it_is_said_which(data_directory: Path) -> None:
+    with running(data_directory, FAKE_METRICS_PORT="19100", MAESTRO_METRICS_PORT="1") as up:
+        up.wait_ready()
+        wait_until(lambda: len(up.kinds("measures")) == 6, seen=lambda: up.events)
+
+        assert {"engine": {"19100", "19101"}, "worker": {"19102", "19103"}, "signal": {"19104"}, "api": {"0"}} == {
+            kind: {words[3] for words in up.events if words[0] == kind and "measures" in words}
+            for kind in ("engine", "worker", "signal", "api")
+        }
+        assert "metrics: engine-1 on port 19100, engine-2 on port 19101, worker-1 on port 19102" in up.log
+
+
 def test_postgresql_that_dies_comes_back_at_the_same_address(data_directory: Path) -> None:
     """The other processes hold its address: they need not even be told."""
     with running(data_directory) as up:

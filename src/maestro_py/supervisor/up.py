@@ -50,6 +50,8 @@ class UpOptions:
     host: str = "127.0.0.1"
     #: 0 chooses a free one.
     port: int = 8080
+    #: Of the first process that serves metrics; the others have the next ones.  0: none does.
+    metrics_port: int = 0
     engines: int = 1
     workers: int = 1
     #: Of each worker; None leaves it to the worker.
@@ -91,6 +93,7 @@ class _Up:
         self._postgres: EmbeddedPostgres | None = None
         self._kafka: EmbeddedKafka | None = None
         self._children: list[Child] = []
+        self._metrics: dict[str, int] = {}  #: Where each child serves its metrics.
         #: End by themselves once their child is stopped.
         self._running: list[asyncio.Task[None]] = []
         #: Go on until they are cancelled.
@@ -218,6 +221,7 @@ class _Up:
 
     def _add(self, kind: str, count: int, url: str, settings: Mapping[str, object]) -> None:
         told = {name: str(value) for name, value in settings.items() if value is not None}
+        beside_metrics = kind == "api" or not self._options.metrics_port
         for number in range(1, count + 1):
             name = kind if kind in ("api", "signal") else f"{kind}-{number}"
             spec = ChildSpec(
@@ -229,6 +233,8 @@ class _Up:
                     "MAESTRO_DATABASE_URL": url,
                     "MAESTRO_TRANSPORT": self._options.transport,
                     "MAESTRO_KAFKA": self._options.kafka or (self._kafka.servers if self._kafka is not None else ""),
+                    # Each its own: with one for all of them only the first could begin.
+                    "MAESTRO_METRICS_PORT": "0" if beside_metrics else str(self._next_metrics_port(name)),
                     **told,
                 },
                 stop_within_seconds=STOP_WITHIN_SECONDS[kind],
@@ -236,6 +242,11 @@ class _Up:
             child = Child(spec, self._console.author(name), self._say)
             self._children.append(child)
             self._running.append(self._task(child.run()))
+
+    def _next_metrics_port(self, name: str) -> int:
+        port = self._options.metrics_port + len(self._metrics)
+        self._metrics[name] = port
+        return port
 
     async def _announce(self) -> None:
         """Say where the API is, once it is there."""
@@ -247,6 +258,8 @@ class _Up:
                 break
             await asyncio.sleep(_POLL_SECONDS)
         shown = f"[{host}]" if ":" in host else host
+        if self._metrics:
+            self._say("metrics: " + ", ".join(f"{name} on port {port}" for name, port in self._metrics.items()))
         self._say(f"maestro is up: http://{shown}:{self._port}  (the API is described at /docs; Ctrl-C stops it)")
 
     async def _stop_everything(self) -> None:

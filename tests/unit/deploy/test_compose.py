@@ -82,6 +82,16 @@ def test_a_container_of_ours_can_change_nothing_but_its_scratch(name: str) -> No
     assert ["no-new-privileges:true"] == service["security_opt"]
 
 
+@pytest.mark.parametrize("name", ["engine", "worker", "signal"])
+def test_health_is_asked_where_the_settings_say_that_it_is_served(name: str) -> None:
+    service = OURS[name]
+    port = service["environment"]["MAESTRO_METRICS_PORT"]
+
+    assert f"127.0.0.1:{port}/readyz" in service["healthcheck"]["test"][-1]
+    assert "0.0.0.0" == service["environment"]["MAESTRO_METRICS_HOST"]
+    assert "ports" not in service
+
+
 def test_nothing_is_published_beyond_this_machine() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
 
