@@ -91,7 +91,7 @@ class EngineCollector(Collector):
             "maestro_queue_offered",
             "Attempts of all engines that any worker of the queue may claim now.",
             "queue",
-            {depth.queue: depth.count for depth in offered},
+            {depth.queue: depth.attempts for depth in offered},
         )
         yield gauges(
             "maestro_queue_offered_oldest_seconds",

@@ -10,7 +10,7 @@ class QueueDepth(NamedTuple):
     """What is offered to the workers of one queue."""
 
     queue: str
-    count: int
+    attempts: int
     oldest_seconds: float  #: Since the oldest was offered, by the database's clock.
 
 
