@@ -56,6 +56,17 @@ def test_nothing_is_offered_while_no_worker_can_run_it() -> None:
     assert 3 == dispatcher.ready_count(0)
 
 
+def test_it_is_told_of_each_queue_how_many_wait_and_since_when() -> None:
+    dispatcher = a_dispatcher(a_worker())
+    dispatcher.add_ready(0, [row._replace(since_ms=70) for row in rows(2, "a")])
+    dispatcher.add_ready(1, [row._replace(since_ms=50 + n) for n, row in enumerate(rows(3, "b"))])
+    dispatcher.add_ready(0, [row._replace(since_ms=90) for row in rows(1, queue="other")])
+
+    assert {"default": (5, 50), "other": (1, 90)} == dispatcher.waiting()
+    dispatcher.take_ready(1, 2)
+    assert {"default": (3, 52), "other": (1, 90)} == dispatcher.waiting()
+
+
 def test_what_waited_for_a_worker_is_offered_when_one_has_come() -> None:
     dispatcher = a_dispatcher()
     dispatcher.add_ready(0, rows(3))
