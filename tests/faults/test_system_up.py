@@ -22,9 +22,8 @@ def maestro_up(data_directory: Path, port: int, log: Path) -> Iterator[subproces
     """Yield the process of a ``maestro up``, which is killed afterwards if it still runs."""
     command = [sys.executable, "-m", "maestro_py", "up", "--port", str(port), "--data-dir", str(data_directory)]
     with log.open("ab") as output:
-        arguments = [*command, "--engines", "2", "--workers", "2"]
         process = subprocess.Popen(
-            arguments,
+            command,
             cwd=ROOT,
             env=plain_environment(),
             stdout=output,
@@ -48,7 +47,7 @@ def test_up_killed_while_steps_run_leaves_nothing_and_finishes_when_started_agai
     """Promises 1, 3 and 5: 5 s after a SIGKILL no process of ours lives, and none in any step's process group."""
     port, log, started = free_port(), tmp_path / "log", tmp_path / "started"
     # Each step has a child of its own, and one that has left it.
-    command = f"(sleep 600 &) ; sleep 600 & echo $MAESTRO_ITERATION $MAESTRO_ATTEMPT >> {started}; sleep 4; kill $!"
+    command = f"(sleep 600 &) ; sleep 600 & echo $MAESTRO_ITERATION $MAESTRO_ATTEMPT >> {started}; sleep 3; kill $!"
     steps = [{"id": "step", "type": "shell", "command": command}]
     with running_system("") as system:
         system.attach_api(port)
