@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import setproctitle
 import structlog
@@ -48,6 +50,9 @@ from maestro_py.transport.postgres import PostgresTransport
 from maestro_py.transport.topics import Topics
 from maestro_py.workers.options import WorkerOptions
 from maestro_py.workers.process import worker_process
+
+#: Objects made, more than dropped, until the youngest are looked at; and how often that happens until older ones are.
+_GC_THRESHOLDS: Final = (50_000, 20, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +353,7 @@ async def until(stopping: asyncio.Event, running: Awaitable[None], stop: Callabl
 
 def _run(settings: Settings, kind: ProcessKind, serve: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> None:
     setproctitle.setproctitle(f"maestro {kind}")
+    _collect_seldom()
     configure_logging()
     watch_parent(os.environ)
 
@@ -360,6 +366,18 @@ def _run(settings: Settings, kind: ProcessKind, serve: Callable[[Settings, async
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(main())
+
+
+def _collect_seldom() -> None:
+    """
+    Have Python look for reference cycles seldom.
+
+    A batch makes tens of thousands of objects and hardly a cycle; looking through them, and through the runs in memory,
+    at the usual pace takes a quarter of an engine's processor time and a third of an API's that is asked for starts.
+    """
+    gc.collect()
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
