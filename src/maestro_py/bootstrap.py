@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
-import setproctitle
 import structlog
 
 from maestro_py.api.app import ApiOptions
@@ -28,8 +22,8 @@ from maestro_py.metrics.server import CannotServeMetrics, MetricsServer, Source
 from maestro_py.metrics.signal import SignalCollector
 from maestro_py.metrics.worker import WorkerCollector
 from maestro_py.model.statuses import ProcessKind
-from maestro_py.parent import watch_parent
 from maestro_py.ports.transport import Transport
+from maestro_py.running import run_process, until
 from maestro_py.settings import Settings, SettingsInvalid
 from maestro_py.signals.process import SignalProcess
 from maestro_py.storage.api_store import PostgresApiStore
@@ -50,9 +44,6 @@ from maestro_py.transport.postgres import PostgresTransport
 from maestro_py.transport.topics import Topics
 from maestro_py.workers.options import WorkerOptions
 from maestro_py.workers.process import worker_process
-
-#: Objects made, more than dropped, until the youngest are looked at; and how often that happens until older ones are.
-_GC_THRESHOLDS: Final = (50_000, 20, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,88 +310,19 @@ async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:
 
 def run_engine(settings: Settings) -> None:
     """Run an engine in this process until SIGTERM or SIGINT."""
-    _run(settings, ProcessKind.ENGINE, serve_engine)
+    run_process(ProcessKind.ENGINE, lambda stopping: serve_engine(settings, stopping))
 
 
 def run_signal(settings: Settings) -> None:
     """Run a signal service in this process until SIGTERM or SIGINT."""
-    _run(settings, ProcessKind.SIGNAL, serve_signal)
+    run_process(ProcessKind.SIGNAL, lambda stopping: serve_signal(settings, stopping))
 
 
 def run_worker(settings: Settings) -> None:
     """Run a worker in this process until SIGTERM or SIGINT."""
-    _run(settings, ProcessKind.WORKER, serve_worker)
+    run_process(ProcessKind.WORKER, lambda stopping: serve_worker(settings, stopping))
 
 
 def run_api(settings: Settings) -> None:
     """Run the API in this process until SIGTERM or SIGINT."""
-    _run(settings, ProcessKind.API, serve_api)
-
-
-async def until(stopping: asyncio.Event, running: Awaitable[None], stop: Callable[[], None]) -> None:
-    """Await *running*; call *stop*, which makes it return, when *stopping* is set."""
-
-    async def stop_when_asked() -> None:
-        await stopping.wait()
-        stop()
-
-    waiter = asyncio.create_task(stop_when_asked())
-    try:
-        await running
-    finally:
-        waiter.cancel()
-
-
-def _run(settings: Settings, kind: ProcessKind, serve: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> None:
-    setproctitle.setproctitle(f"maestro {kind}")
-    _collect_seldom()
-    configure_logging()
-    watch_parent(os.environ)
-
-    async def main() -> None:
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
-        await serve(settings, stopping)
-
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(main())
-
-
-def _collect_seldom() -> None:
-    """
-    Have Python look for reference cycles seldom.
-
-    A batch makes tens of thousands of objects and hardly a cycle; looking through them, and through the runs in memory,
-    at the usual pace takes a quarter of an engine's processor time and a third of an API's that is asked for starts.
-    """
-    gc.collect()
-    gc.freeze()  # what was imported stays
-    gc.set_threshold(*_GC_THRESHOLDS)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
-
-
-def configure_logging() -> None:
-    """Write log events to stderr: one JSON object a line, or coloured text on a terminal."""
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
-    if sys.stderr.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
+    run_process(ProcessKind.API, lambda stopping: serve_api(settings, stopping))
