@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -56,8 +57,7 @@ class Pressure:
         Raises:
             TooBusy: too many events wait for engines.
         """
-        await self._look()
-        self._check(self._seen.events + self._taken.events, "events wait for engines")
+        await self._check(lambda: self._seen.events + self._taken.events, "events wait for engines")
         self._taken = self._taken._replace(events=self._taken.events + count)
 
     async def take_signal(self) -> None:
@@ -67,23 +67,22 @@ class Pressure:
         Raises:
             TooBusy: too many signals wait for signal services, or events for engines.
         """
-        await self._look()
-        self._check(self._seen.events, "events wait for engines")
-        self._check(self._seen.signals + self._taken.signals, "signals wait for signal services")
+        await self._check(lambda: self._seen.events, "events wait for engines")
+        await self._check(lambda: self._seen.signals + self._taken.signals, "signals wait for signal services")
         self._taken = self._taken._replace(signals=self._taken.signals + 1)
 
-    def _check(self, waiting: int, what: str) -> None:
-        if waiting >= self._limit:
-            pause = random.randint(_COME_BACK_SECONDS, _COME_BACK_SECONDS + _SPREAD_SECONDS)  # noqa: S311  # no secret
-            raise TooBusy(f"too many {what}: come back in {pause} seconds", retry_after_seconds=pause)
-
-    async def _look(self) -> None:
+    async def _check(self, waiting: Callable[[], int], what: str) -> None:
         if self._looking is None and time.monotonic() - self._looked_at >= _LOOK_SECONDS:
             is_first = self._looked_at < 0
             self._looking = asyncio.create_task(self._read())
             if is_first:
-                await self._looking
-        # Whoever comes during a later look is judged by the one before, so that a slow database delays nobody here.
+                await asyncio.shield(self._looking)
+        if waiting() >= self._limit and self._looking is not None:
+            # Nobody is refused because of what was so a second ago; whoever is not refused waits for no look.
+            await asyncio.shield(self._looking)
+        if waiting() >= self._limit:
+            pause = random.randint(_COME_BACK_SECONDS, _COME_BACK_SECONDS + _SPREAD_SECONDS)  # noqa: S311  # no secret
+            raise TooBusy(f"too many {what}: come back in {pause} seconds", retry_after_seconds=pause)
 
     async def _read(self) -> None:
         self._looked_at = time.monotonic()
@@ -93,6 +92,10 @@ class Pressure:
             self._seen = await self._reads.backlog(self._limit)
         except StoreUnavailable:
             return  # What is asked for will fail by itself, and say why.
+        except Exception:
+            # A bug of ours: better to take on too much than nothing.
+            _log.exception("backlog_not_seen")
+            return
         finally:
             self._looking = None
         self._taken = Backlog(self._taken.events - before.events, self._taken.signals - before.signals)
