@@ -15,8 +15,8 @@ from maestro_py.testing.waiting import wait_until
 from tests.processes import descendants, is_alive
 from tests.system import ENDED, System
 
-#: What is lost of hints, and after how many seconds from the acknowledgement at the latest everything has obeyed.
-HINTS: Final = {"flow": ("", 2.0), "lost": ("seed=1,drop=1", 6.0)}
+#: What becomes of hints, and after how many seconds from the acknowledgement at the latest everything has obeyed.
+WITHIN: Final = {"flow": 2.0, "lost": 6.0, "kafka": 2.0}
 TARGETS: Final = {"stop": "STOPPED", "kill": "FAILED"}
 
 #: Pays no heed to SIGTERM, nor does its child: only SIGKILL of the whole group ends them.
@@ -98,19 +98,30 @@ def begin_every_wait(system: System) -> None:
     wait_until(lambda: len(programs(system)) == SLOTS, 20, seen=lambda: programs(system))
 
 
+@pytest.fixture
+def carried(request: pytest.FixtureRequest, hints: str) -> dict[str, str]:
+    """The settings of every process by which hints flow, are lost, or flow over Kafka."""
+    if hints == "kafka":
+        servers, prefix = request.getfixturevalue("kafka_servers"), request.getfixturevalue("kafka_prefix")
+        return {"transport": "kafka", "kafka": servers, "kafka_prefix": prefix}
+    return {"transport_faults": "seed=1,drop=1" if hints == "lost" else ""}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("hints", HINTS)
-@pytest.mark.parametrize("action", TARGETS)
-def test_a_run_ends_as_asked_whatever_it_waits_for(system: System, action: str, hints: str) -> None:
+@pytest.mark.parametrize(
+    ("action", "hints"), [("stop", "flow"), ("kill", "flow"), ("stop", "lost"), ("kill", "lost"), ("kill", "kafka")]
+)
+def test_a_run_ends_as_asked_whatever_it_waits_for(
+    system: System, action: str, hints: str, carried: dict[str, Any]
+) -> None:
     """
     Promise 9: queued, sleeping, waiting to try again, for a worker or for its iterations, or running on one.
 
     Soon after the acknowledgement nothing of it is alive, and the answer said truly whether it had ended.
     """
-    faults, within = HINTS[hints]
     target = TARGETS[action]
     for kind in ("api", "engine", "worker"):
-        system.start(kind, transport_faults=faults, slots=SLOTS)
+        system.start(kind, slots=SLOTS, **carried)
     system.wait_ready(apis=1, engines=1, workers=1)
     begin_every_wait(system)
     alive = programs(system)
@@ -122,7 +133,7 @@ def test_a_run_ends_as_asked_whatever_it_waits_for(system: System, action: str, 
         ended = callers.map(lambda name: (end(system, action, name), time.time()), WAITS)
         answers = dict(zip(WAITS, ended, strict=True))
     acknowledged = max(at for _, at in answers.values())
-    left = acknowledged + within - time.time()
+    left = acknowledged + WITHIN[hints] - time.time()
     wait_until(lambda: not any(map(is_alive, alive)), left, seen=system.logs)
     for workflow_id, (answer, _) in answers.items():
         assert target == system.wait_ended(workflow_id, within_seconds=5)
@@ -210,13 +221,14 @@ KILLED_AT: Final = 3_000
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hints", HINTS)
-def test_a_large_foreach_that_is_killed_creates_and_claims_nothing_more(system: System, hints: str) -> None:
+@pytest.mark.parametrize("hints", ["flow", "lost"])
+def test_a_large_foreach_that_is_killed_creates_and_claims_nothing_more(
+    system: System, hints: str, carried: dict[str, Any]
+) -> None:
     """Promise 9: soon after the acknowledgement nothing of it is created or claimed, and nothing at all at its end."""
-    faults, within = HINTS[hints]
     for kind in ("api", "engine", "engine", "worker"):
         # Without hints each round takes two sweeps: large rounds come to the middle in time.
-        system.start(kind, transport_faults=faults, slots=64 if hints == "flow" else 1_000)
+        system.start(kind, slots=64 if hints == "flow" else 1_000, **carried)
     system.wait_ready(apis=1, engines=2, workers=1)
     work = {"id": "work", "type": "bench_noop"}
     loop = {"id": "each", "items": list(range(ITERATIONS)), "concurrency": 500, "steps": [work]}
@@ -249,6 +261,6 @@ def test_a_large_foreach_that_is_killed_creates_and_claims_nothing_more(system: 
     )
     assert KILLED_AT <= count < ITERATIONS
     assert (0, 0) == (unfinished, at_work)
-    assert max(created_ms, claimed_ms) <= (acknowledged + within) * 1000
+    assert max(created_ms, claimed_ms) <= (acknowledged + WITHIN[hints]) * 1000
     assert max(created_ms, claimed_ms) <= ended_ms
     assert [] == system.query("SELECT * FROM engine_inbox")
