@@ -246,7 +246,8 @@ def main(arguments: Sequence[str]) -> int:
         {FOLDER_VARIABLE: str(data_directory / "flights")},
         say=lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),
     )
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT, too: a shell without job control has what it runs in the background ignore it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         Demo(service, console).run()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -103,7 +103,8 @@ def running(data_directory: Path, tmp_path: Path) -> Iterator[Demo]:
                 demo.process.kill()
     finally:
         for pid in demo.left_alive():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended since we looked
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_the_demo_reaches_its_result_though_its_processes_are_killed(data_directory: Path, tmp_path: Path) -> None:
