@@ -19,6 +19,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from maestro_py.storage import migrate
+from maestro_py.supervisor.embedded_kafka import EmbeddedKafka
 from maestro_py.supervisor.embedded_postgres import EmbeddedPostgres
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -30,7 +31,7 @@ class BenchSystem:
     The processes of one measurement.
 
     Args:
-        transport: ``postgres`` or ``kafka`` (then MAESTRO_KAFKA must name a broker).
+        transport: ``postgres`` or ``kafka`` (without MAESTRO_KAFKA, over a broker of its own).
         engines: How many.
         workers: How many.
         slots: Of each worker.
@@ -51,6 +52,10 @@ class BenchSystem:
             "MAESTRO_PORT": str(self._port),
             "MAESTRO_CODE": str(Path(__file__).parent / "code"),
         }
+        self._kafka: EmbeddedKafka | None = None
+        if transport == "kafka" and not self._environ.get("MAESTRO_KAFKA"):
+            self._kafka = EmbeddedKafka(self._folder / "kafka")
+            self._environ["MAESTRO_KAFKA"] = self._kafka.start()
         kinds = ["api", *["engine"] * engines, *["worker"] * workers]
         self._processes = [(kind, self._start(kind, number)) for number, kind in enumerate(kinds)]
         self._conn: psycopg.Connection[TupleRow] = psycopg.connect(self.database_url, autocommit=True)
@@ -69,6 +74,8 @@ class BenchSystem:
             process.terminate()
         for _kind, process in self._processes:
             process.wait(30)
+        if self._kafka is not None:
+            self._kafka.stop()
         self._server.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -114,6 +121,8 @@ class BenchSystem:
             used[kind] = used.get(kind, 0.0) + _cpu_of_tree(process.pid)
         assert self._server.pid is not None
         used["postgres"] = _cpu_of_tree(self._server.pid)
+        if self._kafka is not None:
+            used["kafka"] = _cpu_of_tree(self._kafka.pid)
         return used
 
     def peak_rss_mb(self) -> dict[str, float]:
