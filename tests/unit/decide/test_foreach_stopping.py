@@ -114,6 +114,16 @@ def test_a_kill_after_the_stop_is_a_kill(a_story: AStory) -> None:
     assert "FAILED" == story.status
 
 
+def test_a_stop_after_the_kill_changes_nothing(a_story: AStory) -> None:
+    story = a_story(a_foreach("loop", a_step("body"), items=[1])).start()
+    body = story.iterations()[1].run_uid
+    story.claim("body", body).kill().stop().report("body", Outcome.STOPPED, run_uid=body)
+
+    assert {"loop": "FATALLY_FAILED"} == story.statuses
+    assert {1: "STOPPED"} == story.ends()
+    assert "FAILED" == story.status
+
+
 def test_a_timeout_of_the_foreach_counts_for_nothing_after_a_stop(a_story: AStory) -> None:
     story = a_story(a_foreach("loop", a_step("body"), items=[1], timeout=60)).start()
     body = story.iterations()[1].run_uid

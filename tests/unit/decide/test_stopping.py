@@ -8,7 +8,7 @@ import pytest
 
 from maestro_py.model.effects import CancelAttempt
 from maestro_py.model.events import AttemptRevoked, StopRequested
-from maestro_py.model.statuses import InstanceStatus, Outcome
+from maestro_py.model.statuses import FailureMode, InstanceStatus, Outcome
 from maestro_py.testing.builders import a_retry_policy, a_step
 from tests.unit.decide.story import Story
 
@@ -134,6 +134,17 @@ def test_a_kill_counts_for_more_than_the_stop_before_it(a_story: AStory) -> None
 
     assert {"a": "FATALLY_FAILED"} == story.statuses
     assert "FAILED" == story.status
+
+
+@pytest.mark.parametrize("milder", [STOP, TIME_OUT], ids=["stop", "time out"])
+def test_a_kill_stands_whatever_is_asked_for_after_it(a_story: AStory, milder: InstanceStatus) -> None:
+    story = a_story(a_step("a"), a_step("b", fails=FailureMode.IGNORE_FAILURE)).start().claim("a").claim("b")
+    story.kill().tell(StopRequested(milder, by="bob", reason="it is late")).report("a", Outcome.STOPPED)
+
+    assert {"a": "FATALLY_FAILED", "b": "WAITING_FOR_PERMITS"} == story.statuses
+    assert {"a": "FATALLY_FAILED", "b": "FATALLY_FAILED"} == story.report("b", Outcome.STOPPED).statuses
+    assert "FAILED" == story.status
+    assert "by bob: it is late; the kill before it stands" in story.timeline
 
 
 def test_the_same_request_twice_is_one_request(a_story: AStory) -> None:

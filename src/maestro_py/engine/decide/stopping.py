@@ -35,13 +35,20 @@ def stop_step(run: Run, step: StepState, target: InstanceStatus, decision: Decis
 
 
 def stop_run(run: Run, event: StopRequested, decision: Decision) -> None:
-    """End the run with the target asked for as soon as its live steps have ended; start nothing more."""
+    """
+    End the run with the target asked for as soon as its live steps have ended; a kill stands, whatever comes after it.
+
+    Nothing more is started.
+    """
     if run.stop_target is event.target:
         return
+    asked = f"{_VERB[event.target]} by {event.by or 'the engine'}: {event.reason or 'no reason given'}"
+    if run.stop_target is InstanceStatus.FAILED:
+        # Whoever killed it was told that it will end FAILED; a milder request does not take that back.
+        run.note(f"{asked}; the kill before it stands", decision.now_ms)
+        return
     run.stop_target = event.target
-    run.note(
-        f"{_VERB[event.target]} by {event.by or 'the engine'}: {event.reason or 'no reason given'}", decision.now_ms
-    )
+    run.note(asked, decision.now_ms)
     decision.ready.clear()
     for step in list(run.steps.values()):
         if step.is_live:
