@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from maestro_py.model.ids import inline_workflow_id
+from maestro_py.params import STEP_PARAMS
 from tests.api_scene import NOW_MS, WORKFLOWS, Scene, api_scene, moment
 
 STEPS = f"{WORKFLOWS}/wf/instances/1/runs/1/steps"
@@ -100,9 +101,79 @@ async def test_an_attempt_is_answered_with_the_fields_of_the_specification(api: 
         attempt["params"]["rows"]["evaluated_result"],
         attempt["params"]["rows"]["type"],
     )
+    assert {
+        "type": "LONG",
+        "value": 1,
+        "evaluated_result": 1,
+        "evaluated_time": NOW_MS,
+        "mode": "CONSTANT",
+        "internal_mode": "RESERVED",
+        "source": "SYSTEM_DEFAULT",
+    } == attempt["params"]["step_attempt_id"]
+    assert {
+        "workflow_instance_id": 1,
+        "step_instance_uuid": attempt["step_uuid"],
+        "step_attempt_id": 1,
+        "step_id": "b",
+        "maestro_step_satisfied": True,
+    } == {name: attempt["params"][name]["evaluated_result"] for name in STEP_PARAMS}
+    assert "MUTABLE" == attempt["params"]["shell"]["mode"]
     assert {"state": "REPORTED", "queue": "gpu", "worker": str(worker), "worker_name": "box:42", "token": 2} == attempt[
         "dispatch"
     ]
+
+
+async def test_outputs_are_shown_as_the_parameters_that_they_became(api: Scene) -> None:
+    """Cast to the parameter's type (specification 4.6); what was reported is beside them as it came."""
+    params = {
+        "n": {
+            "type": "LONG",
+            "expression": "1 + 1",
+            "evaluated_result": 2,
+            "evaluated_time": NOW_MS,
+            "source": "DEFINITION",
+            "meta": {"hint": "rows"},
+        }
+    }
+    done: dict[str, Any] = {
+        "times": {"CREATED": NOW_MS, "SUCCEEDED": NOW_MS + 9},
+        **QUEUED,
+        "dispatch": "REPORTED",
+        "reported_at": moment(NOW_MS + 8),
+        "params": params,
+        "outputs": {"n": "12"},
+    }
+    await api.attempt("b", status="SUCCEEDED", **done)
+
+    shown = await step(api)
+
+    assert {"n": "12"} == shown["outputs"]
+    assert {
+        "type": "LONG",
+        "value": 12,
+        "evaluated_result": 12,
+        "evaluated_time": NOW_MS + 8,
+        "source": "OUTPUT_PARAMETER",
+        "mode": "MUTABLE",
+        "hint": "rows",
+    } == shown["params"]["n"]
+
+
+@pytest.mark.parametrize(
+    ("status", "outputs"),
+    [("INTERNALLY_FAILED", {"n": "many"}), ("FATALLY_FAILED", {"n": 3}), ("USER_FAILED", {"n": 3})],
+)
+async def test_outputs_that_became_no_parameters_are_shown_only_as_reported(
+    api: Scene, status: str, outputs: dict[str, Any]
+) -> None:
+    params = {"n": {"type": "LONG", "value": 2, "evaluated_result": 2, "evaluated_time": NOW_MS}}
+    ended: dict[str, Any] = {"times": {"CREATED": NOW_MS, status: NOW_MS + 9}, **QUEUED, "dispatch": "REPORTED"}
+    await api.attempt("b", status=status, params=params, outputs=outputs, **ended)
+
+    shown = await step(api)
+
+    assert outputs == shown["outputs"]
+    assert 2 == shown["params"]["n"]["evaluated_result"]
 
 
 FLAT = {

@@ -10,7 +10,7 @@ import orjson
 from maestro_py.engine.decide.graph import Graph
 from maestro_py.engine.decide.state import ForeachState, OuterParams, ParentRef, Run, StepState, step_uuid
 from maestro_py.model.statuses import InstanceStatus, StepStatus
-from maestro_py.params import decode_params, encode_params
+from maestro_py.params import decode_params, encode_params, merge_outputs
 from maestro_py.ports.engine_store import AttemptRow, RunRow
 
 
@@ -77,7 +77,7 @@ def _restore_step(row: AttemptRow, graph: Graph) -> StepState:
     step.foreach = ForeachState.from_document(orjson.loads(row.runtime)) if row.runtime else None
     step.intent = StepStatus(row.intent) if row.intent else None
     step.message = row.message
-    step.outputs = orjson.loads(row.outputs) if row.outputs else None
+    step.outputs = merge_outputs(step.node.step, step.params, orjson.loads(row.outputs)) if row.outputs else None
     step.dispatched = row.dispatched
     return step
 

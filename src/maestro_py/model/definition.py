@@ -107,8 +107,9 @@ class Step(_Value, frozen=True):
     timeout: int | str | None = None  #: Seconds, or a duration or template (specification 2.7).
     tags: tuple[Tag, ...] = ()
     queue: str = "default"  #: Ours: the workers' queue.
-    #: Ours: the outputs that the author declared, for readers; a step may report others, too.
-    outputs: dict[str, ParamType] = {}
+    outputs: dict[str, ParamType] = {}  #: Ours: outputs that are no parameters of the step, with their types.
+    #: Ours, set by the simple form: the step may report outputs that it does not declare (specification 4.6).
+    undeclared_outputs: bool = False
     # foreach
     concurrency: int | None = None
     strict_ordering: bool = False

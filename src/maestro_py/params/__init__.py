@@ -27,11 +27,12 @@ from maestro_py.params.evaluation import evaluate_conditions, evaluate_step_para
 from maestro_py.params.facts import Facts
 from maestro_py.params.initiation import signals_of, start_facts
 from maestro_py.params.loops import MAX_ITERATIONS, LoopIterations, loop_iterations
+from maestro_py.params.outputs import merge_outputs
 from maestro_py.params.parameter import Parameter, ParamSource, decode_params, encode_params, parameter_of, plain_values
 from maestro_py.params.references import Reference, references
 from maestro_py.params.run_params import parse_run_params
 from maestro_py.params.scope import STEP_END_TIME, STEP_STATUS, Scope
-from maestro_py.params.system_params import DERIVED_PARAMS, derived_param
+from maestro_py.params.system_params import DERIVED_PARAMS, STEP_PARAMS, derived_param
 from maestro_py.params.validation import expression_names, trial_start
 from maestro_py.params.workflow_params import evaluate_workflow_params, merged_workflow_params
 
@@ -40,6 +41,7 @@ __all__ = [
     "DERIVED_PARAMS",
     "MAX_ITERATIONS",
     "STEP_END_TIME",
+    "STEP_PARAMS",
     "STEP_STATUS",
     "Answer",
     "Budget",
@@ -70,6 +72,7 @@ __all__ = [
     "evaluate_workflow_params",
     "expression_names",
     "loop_iterations",
+    "merge_outputs",
     "merged_workflow_params",
     "parameter_of",
     "parse_duration",

@@ -21,12 +21,11 @@ from maestro_py.params.facts import Facts, FactSources
 from maestro_py.params.parameter import Parameter, ParamSource
 from maestro_py.params.references import asks_steps_by_computed_name, expressions_of, mentions_of, references, words_of
 from maestro_py.params.scope import Scope
-from maestro_py.params.system_params import DERIVED_PARAMS, derived_param
+from maestro_py.params.system_params import DERIVED_PARAMS, STEP_PARAMS, derived_param
 from maestro_py.params.workflow_params import evaluate_merged, merged_workflow_params
 
 #: What whoever tries an expression may use, as a share of what the language allows.
 TRIAL_SHARE: Final = 10
-_STEP_PARAMS: Final = frozenset({"workflow_instance_id", "step_instance_uuid", "step_attempt_id", "step_id"})
 
 
 class WideScope(Scope, Protocol):
@@ -55,7 +54,7 @@ class World(msgspec.Struct, frozen=True, omit_defaults=True):
             return self.params[name]
         if name in DERIVED_PARAMS:
             return derived_param(name, self)
-        if name in _STEP_PARAMS:
+        if name in STEP_PARAMS:
             return self.known.step_param(name)
         raise KeyError(name)
 

@@ -58,11 +58,11 @@ JOIN LATERAL (
 ) r ON true
 """
 
-#: The newest attempt of each step of some runs.
+#: The newest attempt of each step of some runs; with what it reported only if that came to be of its parameters.
 LOAD_ATTEMPTS: Final = """
 SELECT a.partition, a.run_uid, a.step_id, a.attempt, a.step_seq, a.status, a.times::text, a.error_retries,
        a.platform_retries, a.timeout_retries, a.params::text, a.edges::text, a.runtime::text, a.intent, a.message,
-       CASE WHEN a.status IN ('FINISHING', 'SUCCEEDED', 'SKIPPED', 'COMPLETED_WITH_ERROR') THEN a.outputs::text END,
+       CASE WHEN a.status = 'SUCCEEDED' OR (a.status = 'FINISHING' AND a.intent = 'SUCCEEDED') THEN a.outputs::text END,
        a.dispatch IS NOT NULL
 FROM unnest(%(partitions)s::smallint[], %(runs)s::uuid[]) AS k (partition, run_uid)
 JOIN LATERAL (

@@ -73,6 +73,7 @@ def a_step(
     retries: RetryPolicy | None = None,
     timeout: int | str | None = None,
     queue: str = "default",
+    outputs: Mapping[str, ParamType] | None = None,
 ) -> Step:
     """
     Return a step that a worker runs, or one of *type* ``NoOp`` or ``Sleep``.
@@ -86,6 +87,7 @@ def a_step(
         retries: Its retry policy; None is the default of the specification.
         timeout: In seconds, or a template.
         queue: Whose workers run it.
+        outputs: Name to type of what it may report beside its parameters; None: whatever it likes.
     """
     return Step(
         id=id,
@@ -96,6 +98,8 @@ def a_step(
         retry_policy=retries,
         timeout=timeout,
         queue=queue,
+        outputs=dict(outputs or {}),
+        undeclared_outputs=outputs is None,
     )
 
 

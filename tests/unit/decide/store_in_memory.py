@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -28,14 +28,6 @@ from maestro_py.model.events import (
 )
 from maestro_py.model.statuses import Dispatch, EventClass, InstanceStatus, Outcome, StepStatus
 from maestro_py.ports.engine_store import AttemptKey, AttemptRow, Launch, RunKey, RunRow, StopChunk, Taken, Writes
-
-#: Whose outputs are read back (`LOAD_ATTEMPTS`).
-_WITH_OUTPUTS: Final = (
-    StepStatus.FINISHING,
-    StepStatus.SUCCEEDED,
-    StepStatus.SKIPPED,
-    StepStatus.COMPLETED_WITH_ERROR,
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -296,9 +288,15 @@ def _attempt_row(attempt: Attempt) -> AttemptRow:
         runtime=_text(attempt.runtime),
         intent=attempt.intent,
         message=attempt.message,
-        outputs=_text(attempt.outputs) if attempt.status in _WITH_OUTPUTS else None,
+        outputs=_text(attempt.outputs) if _has_merged(attempt) else None,
         dispatched=attempt.dispatch is not None,
     )
+
+
+def _has_merged(attempt: Attempt) -> bool:
+    """Say whether what the attempt reported is read back (`LOAD_ATTEMPTS`)."""
+    ended_as = attempt.intent if attempt.status == StepStatus.FINISHING else attempt.status
+    return bool(ended_as == StepStatus.SUCCEEDED)
 
 
 def _text(value: Any) -> str | None:

@@ -54,6 +54,7 @@ def test_a_step_has_every_field_of_the_specification() -> None:
     assert (Tag(name="x"), Tag(name="y", namespace="USER_DEFINED")) == step.tags
     assert RetryPolicy(error_retry_limit=7, backoff=Backoff(error_retry_exponent=3)) == step.retry_policy
     assert ("big", {"o": ParamType.LONG}) == (step.queue, step.outputs)
+    assert not step.undeclared_outputs
     p = step.params["p"]
     assert (ParamType.LONG, 3, ParamMode.IMMUTABLE) == (p.type, p.value, p.mode)
     assert ("@NotEmpty", ["t"], {"note": "n"}) == (p.validator, p.tags, p.meta)

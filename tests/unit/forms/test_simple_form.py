@@ -212,7 +212,10 @@ def test_a_step_has_the_fields_that_every_form_has() -> None:
 
 
 def test_declared_outputs_may_have_types() -> None:
-    assert {"n": ParamType.LONG} == only_step(outputs={"n": "long"}).outputs
+    step = only_step(outputs={"n": "long"})
+
+    assert {"n": ParamType.LONG} == step.outputs
+    assert step.undeclared_outputs, "others may be reported, too"
 
 
 def test_null_and_empty_values_count_as_absent() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from maestro_py.api.responses import present
+from maestro_py.api.views.params import params_document
 from maestro_py.api.views.rendered import dag_json, prepare, workflow_json
 from maestro_py.api.views.scopes import steps_of
 from maestro_py.api.views.step_states import PublicState, public_state
@@ -62,7 +63,7 @@ def run_fields(run: RunRecord) -> dict[str, Any]:
         run_params=config.get("run_params"),
         run_properties=config.get("run_properties"),
         # An iteration's other parameters are those of its parent, which it does not copy.
-        params=run.params if run.params is not None else None,
+        params=params_document(run.params) if run.params is not None else None,
         loop_values=run.loop_values,
         initiator=run.initiator,
         status=run.status,

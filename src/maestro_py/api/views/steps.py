@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from maestro_py.api.responses import present
+from maestro_py.api.views.params import step_params_document
 from maestro_py.api.views.rendered import dag, prepare, step_definitions
 from maestro_py.api.views.scopes import steps_of
 from maestro_py.api.views.step_states import PublicState, public_state
 from maestro_py.api.views.timelines import Event, became, in_order, logged
 from maestro_py.model.definition import Step, retry_policy_of
 from maestro_py.model.ids import inline_workflow_id
-from maestro_py.model.literals import infer_type
 from maestro_py.model.statuses import Dispatch
 from maestro_py.ports.api_records import AttemptDetail, AttemptRecord
 
@@ -54,7 +54,7 @@ def _step_document(
         workflow_version_id=run.workflow_version,
         owner=((run.run_config or {}).get("run_properties") or {}).get("owner"),
         tags=step.tags or None,
-        params=_params(attempt, state),
+        params=step_params_document(run, step, attempt, state),
         outputs=attempt.outputs,
         transition={"predecessors": node["predecessors"], "successors": _edges(attempt, node["successors"], state)},
         step_retry=_retry(attempt, step),
@@ -64,21 +64,6 @@ def _step_document(
         timeline=_timeline(detail, attempt, state, enriched),
         dispatch=_dispatch(attempt),
     )
-
-
-def _params(attempt: AttemptRecord, state: PublicState) -> dict[str, Any]:
-    """Return the step's parameters, outputs among them as parameters of their own (specification 4.6)."""
-    params = dict(attempt.params or {})
-    for name, value in (attempt.outputs or {}).items():
-        base = params.get(name) or {"type": infer_type(value), "mode": "MUTABLE"}
-        params[name] = {
-            **base,
-            "value": value,
-            "evaluated_result": value,
-            "evaluated_time": state.times.get("finish_time", 0),
-            "source": "OUTPUT_PARAMETER",
-        }
-    return params
 
 
 def _edges(attempt: AttemptRecord, successors: Mapping[str, str], state: PublicState) -> dict[str, Any]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from maestro_py.engine.decide.finish import finish_step
 from maestro_py.engine.decide.retries import PLATFORM, TIMEOUT, USER, FailureKind, fail_attempt
 from maestro_py.engine.decide.state import Decision, Run, StepState
+from maestro_py.model.errors import ParamError
 from maestro_py.model.events import AttemptLost, AttemptReported, AttemptRevoked
 from maestro_py.model.statuses import Outcome, StepStatus
+from maestro_py.params import merge_outputs
 
 _KIND_OF_OUTCOME: dict[Outcome, FailureKind] = {
     Outcome.USER_ERROR: USER,
@@ -23,8 +28,7 @@ def apply_report(run: Run, step: StepState, event: AttemptReported, decision: De
         step.times[StepStatus.FINISHING.value] = event.end_time_ms
     if event.outcome is Outcome.DONE:
         # The work is done, whatever was asked meanwhile: its natural end has won.
-        step.outputs = event.outputs
-        finish_step(run, step, StepStatus.SUCCEEDED, decision)
+        _finish_done(run, step, event.outputs, decision)
     elif step.intent is not None:
         _end_as_intended(run, step, event.message, decision)
     elif event.outcome in _KIND_OF_OUTCOME:
@@ -33,6 +37,18 @@ def apply_report(run: Run, step: StepState, event: AttemptReported, decision: De
         finish_step(run, step, StepStatus.STOPPED, decision, event.message)
     else:
         finish_step(run, step, StepStatus.FATALLY_FAILED, decision, event.message)
+
+
+def _finish_done(run: Run, step: StepState, reported: Mapping[str, Any] | None, decision: Decision) -> None:
+    """Lay the outputs over the parameters before anything reads them (specification 4.6), and end the step."""
+    if reported:
+        try:
+            step.outputs = merge_outputs(step.node.step, step.params, reported)
+        except ParamError as exc:
+            # No retry would mend it, and it is no failure of the work (specification 4.4).
+            finish_step(run, step, StepStatus.INTERNALLY_FAILED, decision, str(exc))
+            return
+    finish_step(run, step, StepStatus.SUCCEEDED, decision)
 
 
 def apply_loss(run: Run, step: StepState, event: AttemptLost, decision: Decision) -> None:

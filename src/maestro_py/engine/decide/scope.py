@@ -8,9 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from maestro_py.engine.decide.state import OuterParams, Run, StepState, step_uuid
+from maestro_py.model.statuses import StepStatus
 from maestro_py.params import (
     DERIVED_PARAMS,
     STEP_END_TIME,
+    STEP_PARAMS,
     STEP_STATUS,
     Budget,
     Facts,
@@ -60,7 +62,7 @@ class RunScope:
             return run.outer.values[name]
         if name in DERIVED_PARAMS:
             return derived_param(name, self, self._budget)
-        if self._step is not None and name in _STEP_PARAMS:
+        if self._step is not None and name in STEP_PARAMS:
             return self.facts().step_param(name)
         raise KeyError(name)
 
@@ -87,7 +89,7 @@ class RunScope:
             raise KeyError(step_id)
         value = own_value(step, name)
         if value is _MISSING:
-            value = _state_of(step).get(name, _MISSING)
+            value = _told_of(run, step).get(name, _MISSING)
         if value is _MISSING:
             raise KeyError(name)
         return value
@@ -97,7 +99,7 @@ class RunScope:
         outputs: dict[str, Mapping[str, Any]] = dict(self._run.outer.outputs) if self._run.outer else {}
         for step_id, step in self._run.steps.items():
             if step.status.is_complete:
-                outputs[step_id] = own_values(step) | _state_of(step)
+                outputs[step_id] = own_values(step) | _told_of(self._run, step)
         return outputs
 
     def facts(self) -> Facts:
@@ -105,10 +107,6 @@ class RunScope:
         if self._facts is None:
             self._facts = _facts_of(self._run, self._step, self._now_ms)
         return self._facts
-
-
-#: Given to every step by the service (specification 4.5).
-_STEP_PARAMS: Final = frozenset({"workflow_instance_id", "step_instance_uuid", "step_attempt_id", "step_id"})
 
 
 def own_value(step: StepState, name: str) -> Any:
@@ -127,9 +125,18 @@ def own_values(step: StepState) -> dict[str, Any]:
     return values
 
 
-def _state_of(step: StepState) -> dict[str, Any]:
+def _told_of(run: Run, step: StepState) -> dict[str, Any]:
+    """Return what the service tells of a completed step: how it ended, and the parameters that every step has."""
     status = str(step.status)
-    return {STEP_STATUS: status, STEP_END_TIME: step.times.get(status, 0)}
+    return {
+        STEP_STATUS: status,
+        STEP_END_TIME: step.times.get(status, 0),
+        "workflow_instance_id": run.instance_id,
+        "step_instance_uuid": str(step_uuid(run.run_uid, step.step_id, step.attempt)),
+        "step_attempt_id": step.attempt,
+        "step_id": step.step_id,
+        "maestro_step_satisfied": step.status is not StepStatus.UNSATISFIED,
+    }
 
 
 def _facts_of(run: Run, step: StepState | None, now_ms: int) -> Facts:
@@ -165,6 +172,7 @@ def _step_facts(run: Run, step: StepState) -> dict[str, Any]:
         "step_attempt_id": step.attempt,
         "step_type_info": msgspec.json.encode(told).decode(),
         "MAESTRO_STEP_ERROR_RETRIES": step.error_retries,
+        "maestro_step_satisfied": True,  # parameters of others are not evaluated
     }
 
 

@@ -88,6 +88,7 @@ class StepDocument(CommonStepDocument):
     retry_policy: RetryPolicyField | None = None
     queue: Queue = "default"  #: Ours.
     outputs: Outputs = Field(default_factory=dict)  #: Ours.
+    undeclared_outputs: bool = False  #: Ours, what the simple form means.
 
     @classmethod
     def screen(cls, known: dict[str, Any], unknown: dict[str, Any], problems: Problems) -> None:
@@ -104,6 +105,7 @@ class StepDocument(CommonStepDocument):
             retry_policy=self.retry_policy,
             queue=self.queue,
             outputs=self.outputs,
+            undeclared_outputs=self.undeclared_outputs,
         )
 
 

@@ -76,6 +76,7 @@ def _step(step: Step, predecessors: list[str]) -> dict[str, Any]:
                 "retry_policy": _retry_policy(step.retry_policy) if step.retry_policy else None,
                 "queue": None if step.queue == "default" else step.queue,
                 "outputs": {name: str(kind) for name, kind in step.outputs.items()},
+                "undeclared_outputs": step.undeclared_outputs or None,
             }
         )
     }

@@ -114,6 +114,7 @@ class SimpleStepDocument(Document):
                 retry_policy=self.retries or NO_RETRIES,
                 queue=self.queue,
                 outputs=self.outputs,
+                undeclared_outputs=True,
             )
         loop_params = ParamDefinition(type=ParamType.MAP, value={"item": msgspec.to_builtins(self.items)})
         return Step(
