@@ -11,6 +11,7 @@ import pytest
 
 from maestro_py.model.events import StopRequested, decode_event
 from maestro_py.model.statuses import InstanceStatus
+from maestro_py.params import DERIVED_PARAMS
 from maestro_py.ports.transport import Address, HintKind
 from maestro_py.storage import stops
 from maestro_py.testing.waiting import wait_until_async
@@ -55,6 +56,13 @@ async def test_a_run_is_answered_with_the_fields_of_the_specification(api: Scene
         "timeline": [{"type": "STATUS", "timestamp": NOW_MS, "status": "CREATED"}],
     } == {name: run[name] for name in run if name in EXPECTED}
     assert ("START_FRESH_NEW_RUN", 4) == (run["run_config"]["policy"], run["params"]["n"]["evaluated_result"])
+    assert {"RUN_TS", "owner", "workflow_id", *DERIVED_PARAMS} < run["params"].keys(), "the service's own (4.5)"
+    shown = run["params"]["RUN_DATE"]
+    assert ("STRING", "${TARGET_RUN_DATE}", "MUTABLE_ON_START", "SYSTEM_DEFAULT") == (
+        *(shown["type"], shown["value"], shown["mode"], shown["source"]),
+    )
+    assert run["params"]["TARGET_RUN_DATE"]["evaluated_result"] == shown["evaluated_result"]
+    assert ("CONSTANT", "RESERVED") == (run["params"]["owner"]["mode"], run["params"]["owner"]["internal_mode"])
     assert "nightly" == run["run_config"]["runtime_tags"][0]["name"]
     assert "wf" == run["runtime_workflow"]["id"]
     assert run["execution_id"]

@@ -32,7 +32,7 @@ from maestro_py.params.parameter import Parameter, ParamSource, decode_params, e
 from maestro_py.params.references import Reference, references
 from maestro_py.params.run_params import parse_run_params
 from maestro_py.params.scope import STEP_END_TIME, STEP_STATUS, Scope
-from maestro_py.params.system_params import DERIVED_PARAMS, STEP_PARAMS, derived_param
+from maestro_py.params.system_params import DERIVED_PARAMS, STEP_PARAMS, derived_param, derived_params
 from maestro_py.params.validation import expression_names, trial_start
 from maestro_py.params.workflow_params import evaluate_workflow_params, merged_workflow_params
 
@@ -61,6 +61,7 @@ __all__ = [
     "decode_answer",
     "decode_params",
     "derived_param",
+    "derived_params",
     "edge_work",
     "encode_answer",
     "encode_params",

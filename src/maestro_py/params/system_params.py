@@ -8,13 +8,17 @@ runs refer to few, and none pays for the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final
 
 from maestro_py.model.definition import ParamDefinition, ParamMode, ParamType
+from maestro_py.model.errors import ParamError
 from maestro_py.params.computing import Budget
 from maestro_py.params.evaluation import evaluate
+from maestro_py.params.parameter import Parameter, ParamSource, parameter_of
 from maestro_py.params.references import expressions_of, mentions_of, words_of
-from maestro_py.params.scope import Scope
+from maestro_py.params.scope import EmptyScope, Scope
 
 #: Given by the service to every step, RESERVED: name to type.
 STEP_PARAMS: Final[Mapping[str, ParamType]] = {
@@ -86,6 +90,10 @@ DERIVED_PARAMS: Final[Mapping[str, ParamDefinition]] = {
 }
 
 
+#: What the derived ones are worked out from: texts, and one number.
+_DERIVED_FROM: Final = ("RUN_TS", *DERIVED_PARAMS)
+
+
 def derived_param(name: str, scope: Scope, budget: Budget | None = None) -> Any:
     """
     Return the value of a parameter of `DERIVED_PARAMS` that nobody gave.
@@ -99,6 +107,48 @@ def derived_param(name: str, scope: Scope, budget: Budget | None = None) -> Any:
         KeyError: there is none of this name.
     """
     return evaluate({name: DERIVED_PARAMS[name]}, scope, budget=budget)[name]
+
+
+def derived_params(run: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """
+    Return those of `DERIVED_PARAMS` that *run*, the parameters of a run, does not hold, evaluated as of its start.
+
+    One that cannot be evaluated, because its zone is none, say, is left out.
+    """
+    given = tuple((name, run[name].evaluated_result) for name in _DERIVED_FROM if name in run)
+    evaluated_ms = run["RUN_TS"].evaluated_time if "RUN_TS" in run else 0
+    return {
+        name: parameter_of(DERIVED_PARAMS[name], result, evaluated_ms, ParamSource.SYSTEM_DEFAULT)
+        for name, result in _follow_from(given).items()
+    }
+
+
+@lru_cache(maxsize=1000)  # a run is looked at again and again while it is waited for
+def _follow_from(given: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
+    scope = _Given(dict(given))
+    found = {}
+    for name in DERIVED_PARAMS.keys() - dict(given):
+        with suppress(KeyError, ParamError):
+            found[name] = scope.param(name)
+    return {name: found[name] for name in DERIVED_PARAMS if name in found}
+
+
+class _Given(EmptyScope):
+    """What is given, and what follows from that, each worked out once."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__()
+        self._values = values
+
+    def param(self, name: str) -> Any:
+        if name not in self._values:
+            if name not in DERIVED_PARAMS:
+                raise KeyError(name)
+            self._values[name] = derived_param(name, self)
+        return self._values[name]
+
+    def all_params(self) -> Mapping[str, Any]:
+        return self._values
 
 
 def derived_needed(definitions: Mapping[str, ParamDefinition]) -> dict[str, ParamDefinition]:

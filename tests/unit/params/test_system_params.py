@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from maestro_py.model.definition import ParamDefinition, ParamMode, ParamType, Workflow
 from maestro_py.model.errors import ParamError
 from maestro_py.model.forms.reference_checks import SYSTEM_PARAMS
-from maestro_py.params import DERIVED_PARAMS, ParamSource, evaluate_workflow_params, parse_run_params
+from maestro_py.params import (
+    DERIVED_PARAMS,
+    ParamSource,
+    derived_params,
+    evaluate_workflow_params,
+    parse_run_params,
+    plain_values,
+)
 from tests.unit.params.scopes import a
 
 PACIFIC: Final = ZoneInfo("US/Pacific")
@@ -21,7 +28,7 @@ PACIFIC: Final = ZoneInfo("US/Pacific")
 
 def oracle(run_ts: int, zone: str = "UTC") -> dict[str, Any]:
     at = datetime.fromtimestamp(run_ts / 1000, ZoneInfo(zone))
-    hour = at.replace(minute=0, second=0, microsecond=0)
+    hour = at.replace(minute=0, second=0, microsecond=0, fold=0)
     utc = hour.astimezone(UTC)
     pacific = utc.astimezone(PACIFIC)
     before, after = utc - timedelta(hours=1), utc + timedelta(hours=1)
@@ -76,6 +83,70 @@ def test_the_zone_of_the_initiator_decides_the_date(zone: str) -> None:
     run_ts = 1_709_247_600_123
 
     assert oracle(run_ts, zone) == all_of(run_ts, WORKFLOW_CRON_TIMEZONE=zone)
+
+
+#: One with half-hours, one whose summer time is half an hour, and some whose clocks change at different hours.
+ZONES: Final = (
+    *("US/Pacific", "America/New_York", "Europe/Berlin", "Europe/London", "Asia/Kolkata", "Asia/Kathmandu"),
+    *("Australia/Lord_Howe", "America/Sao_Paulo", "Africa/Cairo", "Pacific/Apia", "America/St_Johns"),
+)
+
+
+def changes_of_clocks() -> list[tuple[str, int]]:
+    """Return each zone with the hours in which its clocks changed from 2011 to 2024, UTC epoch ms."""
+    found = []
+    for zone in map(ZoneInfo, ZONES):
+        hours = range(1_293_840_000, 1_735_689_600, 3600)
+        offsets = [datetime.fromtimestamp(second, zone).utcoffset() for second in hours]
+        found += [
+            (zone.key, second * 1000)
+            for second, before, after in zip(hours, offsets, offsets[1:], strict=False)
+            if before != after
+        ]
+    return found
+
+
+@settings(deadline=None)
+@given(st.sampled_from(changes_of_clocks()), st.integers(-3 * 3_600_000, 3 * 3_600_000))
+def test_around_every_change_of_clocks_the_oracle_agrees(change: tuple[str, int], shift_ms: int) -> None:
+    """DERIVED_RUN_TS is made of date and hour (specification 4.5): where an hour comes twice, the first is meant."""
+    zone, run_ts = change
+    at = datetime.fromtimestamp((run_ts + shift_ms) / 1000, ZoneInfo(zone))
+    hour = at.replace(minute=0, second=0, microsecond=0, fold=0)
+    # Clocks that skip half an hour have an hour without a beginning.
+    if hour.astimezone(UTC).astimezone(ZoneInfo(zone)).minute:
+        with pytest.raises(ParamError, match="skip this time"):
+            all_of(run_ts + shift_ms, WORKFLOW_CRON_TIMEZONE=zone)
+        return
+
+    assert oracle(run_ts + shift_ms, zone) == all_of(run_ts + shift_ms, WORKFLOW_CRON_TIMEZONE=zone)
+
+
+def test_an_hour_that_the_clocks_leave_out_is_an_error_with_a_message() -> None:
+    with pytest.raises(ParamError, match="DERIVED_RUN_TS"):
+        all_of(0, {"TARGET_RUN_DATE": "20240310", "TARGET_RUN_HOUR": "02"}, WORKFLOW_CRON_TIMEZONE="US/Pacific")
+
+
+@given(st.integers(631_152_000_000, 1_893_456_000_000), st.sampled_from(ZONES))
+@settings(deadline=None)
+def test_what_a_run_does_not_hold_follows_from_what_it_holds(run_ts: int, zone: str) -> None:
+    """A run that refers to none of them holds none; who looks at it sees the same values (specification 4.5)."""
+    system = {"WORKFLOW_CRON_TIMEZONE": zone}
+    held = evaluate_workflow_params(Workflow(id="wf", steps=()), {}, system=system, now_ms=run_ts)
+
+    found = derived_params(held)
+
+    values = plain_values({**held, **found})
+    assert oracle(run_ts, zone) == {name: values[name] for name in DERIVED_PARAMS}
+    assert DERIVED_PARAMS.keys() == {*found, "WORKFLOW_CRON_TIMEZONE"}
+    assert {(ParamSource.SYSTEM_DEFAULT, run_ts)} == {(param.source, param.evaluated_time) for param in found.values()}
+
+
+def test_what_cannot_be_worked_out_is_left_out() -> None:
+    system = {"WORKFLOW_CRON_TIMEZONE": "Nowhere/Land"}
+    held = evaluate_workflow_params(Workflow(id="wf", steps=()), {}, system=system, now_ms=0)
+
+    assert {"DSL_DEFAULT_TZ"} == derived_params(held).keys()
 
 
 def test_what_a_start_gives_is_what_the_others_follow_from() -> None:

@@ -13,7 +13,7 @@ from maestro_py.model.errors import ParamError
 from maestro_py.model.literals import infer_type
 from maestro_py.model.statuses import StepStatus
 from maestro_py.model.step_outputs import outputs_of_type
-from maestro_py.params import STEP_PARAMS, Parameter, ParamSource, merge_outputs
+from maestro_py.params import STEP_PARAMS, Parameter, ParamSource, derived_params, merge_outputs
 from maestro_py.ports.api_records import AttemptRecord, RunRecord
 
 #: Statuses of an attempt whose outputs are, or are about to be, parameters.  Of one that is INTERNALLY_FAILED they are
@@ -24,6 +24,18 @@ _MERGED: Final = frozenset({StepStatus.FINISHING, StepStatus.SUCCEEDED, StepStat
 def params_document(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters as they are stored, as documents: the extra keys of a definition beside the others."""
     return {name: _param_document(param) for name, param in stored.items()}
+
+
+def run_params_document(run: RunRecord) -> dict[str, Any] | None:
+    """
+    Return all parameters of a run: those it holds, and the service's that follow from them (specification 4.5).
+
+    An iteration holds only its own; the others are those of its parent, and are not repeated: None.
+    """
+    if run.params is None:
+        return None
+    derived = derived_params(msgspec.convert(run.params, dict[str, Parameter]))
+    return params_document(msgspec.to_builtins(derived)) | params_document(run.params)
 
 
 def step_params_document(run: RunRecord, step: Step, attempt: AttemptRecord, state: PublicState) -> dict[str, Any]:
@@ -44,6 +56,8 @@ def step_params_document(run: RunRecord, step: Step, attempt: AttemptRecord, sta
 
 def _param_document(param: Mapping[str, Any]) -> dict[str, Any]:
     meta = param.get("meta") or {}
+    if param.get("source") == ParamSource.SYSTEM_DEFAULT and param.get("mode") == ParamMode.CONSTANT:
+        meta = {**meta, "internal_mode": "RESERVED"}
     return {"mode": ParamMode.MUTABLE, **meta, **{key: value for key, value in param.items() if key != "meta"}}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from maestro_py.api.responses import present
-from maestro_py.api.views.params import params_document
+from maestro_py.api.views.params import params_document, run_params_document
 from maestro_py.api.views.rendered import dag_json, prepare, workflow_json
 from maestro_py.api.views.scopes import steps_of
 from maestro_py.api.views.step_states import PublicState, public_state
@@ -37,6 +37,7 @@ def run_document(detail: RunDetail, *, enriched: bool) -> dict[str, Any]:
     return {
         **run_fields(run),
         **present(
+            params=run_params_document(run),
             internal_id=detail.internal_id,
             runtime_workflow=workflow_json(run.definition_uid, detail.workflow),
             runtime_dag=dag_json(run.definition_uid, detail.workflow, run.scope),
