@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 import orjson
 
 from maestro_py.engine.decide.graph import Node
-from maestro_py.engine.decide.state import CHUNK, OuterParams, ParentRef, Run
+from maestro_py.engine.decide.state import CHUNK, Run
 from maestro_py.engine.decide.table import decide
 from maestro_py.engine.dispatcher import Dispatcher
 from maestro_py.engine.evaluations import Evaluation
-from maestro_py.engine.rows import (
-    attempt_key,
-    changed_attempt_row,
-    child_initiator,
-    event_row,
-    new_attempt_row,
-    run_row,
-)
+from maestro_py.engine.launching import Launcher, inline_id
+from maestro_py.engine.loading import Loader
+from maestro_py.engine.quarantine import Poisoned, Quarantine, held_because, is_stop
+from maestro_py.engine.rows import attempt_key, changed_attempt_row, event_row, new_attempt_row, run_row
 from maestro_py.model.effects import (
     CancelAttempt,
     Dispatch,
@@ -43,25 +40,22 @@ from maestro_py.model.events import (
     ChildrenStopContinued,
     Event,
     RunEnded,
+    RunStarted,
     StopRequested,
     decode_event,
     encode_event,
 )
-from maestro_py.model.ids import inline_workflow_id, instance_key, new_uid, partition_of, workflow_key
+from maestro_py.model.ids import partition_of, workflow_key
 from maestro_py.model.statuses import EventClass
 from maestro_py.params import DECISION_VISITS, Budget
 from maestro_py.ports.engine_store import (
     AttemptKey,
     EngineTransaction,
-    Launch,
     ReadyRow,
     StopChunk,
     Taken,
     Writes,
 )
-
-#: A reason of a quarantine is cut to this many characters.
-REASON_LIMIT: Final = 2_000
 
 #: What the expressions of one batch may cost together, in visits: about 100 ms, for everybody waits meanwhile.
 BATCH_VISITS: Final = 20 * DECISION_VISITS
@@ -74,18 +68,26 @@ _STOP_WEIGHT: Final = CHUNK // 2
 _ITEMS_PER_ROW: Final = 10
 
 
-class Poisoned(Exception):  # a fact about an event, not an error of the caller
-    """An event cannot be applied to its run; the batch is undone and the run quarantined."""
-
-    def __init__(self, run_uid: UUID, reason: str) -> None:
-        super().__init__(f"run {run_uid}: {reason}")
-        self.run_uid = run_uid
-        self.reason = reason
-
-
 class _Pending(NamedTuple):
     run: Run
     effect: LaunchIterations | StopIterations
+
+
+class Reach(Protocol):
+    """
+    What a batch may go on with beyond the events it has taken.
+
+    An iteration that begins, and a parent whose iteration has ended, would hear of it by an event in their inboxes.
+    Where both are in partitions of the same lane, the batch decides upon them at once: no row, no further commit.
+    """
+
+    def covers(self, partition: int) -> bool:
+        """Say whether the lane owns *partition*; the transaction must then check its fence as well."""
+        ...
+
+    def run(self, run_uid: UUID) -> Run | None:
+        """Return a run of those partitions that is in memory and may be decided upon."""
+        ...
 
 
 class Batch:
@@ -97,19 +99,22 @@ class Batch:
         dispatcher: Says which attempts may be offered at once.
         partitions: How many engine partitions the installation has.
         now_ms: UTC epoch ms, the same for all of the batch.
+        reach: What the batch may go on with; None: nothing but the events it has taken.
     """
 
-    def __init__(self, lane: int, dispatcher: Dispatcher, partitions: int, now_ms: int) -> None:
+    def __init__(
+        self, lane: int, dispatcher: Dispatcher, partitions: int, now_ms: int, reach: Reach | None = None
+    ) -> None:
         self.writes = Writes()
         self.now_ms = now_ms
         self.runs: dict[UUID, Run] = {}  #: Every run that an event was applied to.
-        self.children: list[Run] = []  #: Launched, for the caches of whoever owns them.
+        self.children: list[Run] = []  #: Launched and told to start, for the caches of whoever owns them.
+        self.reached: set[int] = set()  #: Partitions of the runs it went on with.
         self.hinted: set[int] = set()  #: Partitions with new events for runs.
         self.hinted_workflows: set[int] = set()  #: Partitions with new events for workflows.
         self.queues: set[str] = set()  #: Queues with newly offered attempts.
         self.ready: list[ReadyRow] = []  #: New attempts that wait.
         self.evaluations: list[Evaluation] = []  #: To be done elsewhere, after the commit.
-        self.unread: list[UUID] = []  #: Runs whose events were buried because they cannot be read.
         self._visits_left = BATCH_VISITS
         self._weight = 0
         self._lane = lane
@@ -118,6 +123,12 @@ class Batch:
         self._dispatches: dict[tuple[UUID, str, int], str] = {}
         self._iterations: dict[AttemptKey, Sequence[dict[str, Any]]] = {}
         self._pending: list[_Pending] = []
+        self._reach = reach
+        self._born: dict[UUID, dict[str, Any]] = {}  # rows of iterations that began at once
+        self._follow_ups: deque[tuple[Run, Event]] = deque()
+        self._quarantine = Quarantine(self.writes, now_ms)
+        self.unread = self._quarantine.unread  #: Runs whose events were buried because they cannot be read.
+        self.bury_unread = self._quarantine.bury_unread
 
     # --- deciding ------------------------------------------------------------------------------------------
 
@@ -142,12 +153,19 @@ class Batch:
         self.runs[run.run_uid] = run
         try:
             event = decode_event(taken.payload)
-            reason = _held_because(run)
+            reason = held_because(run)
             if reason is not None and not isinstance(event, StopRequested):
                 self.bury(run, taken, reason)
                 return
             if isinstance(event, AttemptReported | AttemptLost | AttemptRevoked):
                 self._count_back(run, event)
+        except Exception as exc:  # whatever it is, it must not stop the partition
+            raise _poisoned(run, exc) from exc
+        self._decide(run, event)
+        self._go_on()
+
+    def _decide(self, run: Run, event: Event) -> None:
+        try:
             budget = Budget(min(DECISION_VISITS, self._visits_left))
             before, recorded = budget.visits_left, len(run.records)
             for effect in decide(run, event, self.now_ms, budget):
@@ -155,7 +173,18 @@ class Batch:
             self._visits_left -= before - budget.visits_left
             self._weight += len(run.records) - recorded
         except Exception as exc:  # whatever it is, it must not stop the partition
-            raise Poisoned(run.run_uid, f"{type(exc).__name__}: {exc}") from exc
+            raise _poisoned(run, exc) from exc
+
+    def _go_on(self) -> None:
+        """Decide upon the runs in reach that what was decided concerns."""
+        while self._follow_ups:
+            run, event = self._follow_ups.popleft()
+            self._reached(run)
+            self._decide(run, event)
+
+    def _reached(self, run: Run) -> None:
+        self.runs[run.run_uid] = run
+        self.reached.add(run.partition)
 
     def apply_to_poisoned(self, run: Run, taken: Taken, reason: str, *, may_stop: bool) -> None:
         """
@@ -170,47 +199,17 @@ class Batch:
         Raises:
             Poisoned: it cannot be stopped either.
         """
-        self._quarantine(run, reason)
-        if may_stop and _is_stop(taken):
+        self.runs[run.run_uid] = run
+        self._quarantine.mark(run, reason)
+        if may_stop and is_stop(taken):
             self.apply(run, taken)
         else:
             self.bury(run, taken, reason)
 
     def bury(self, run: Run, taken: Taken, reason: str) -> None:
         """Move an event to the dead letters and mark its run as quarantined."""
-        self._quarantine(run, reason)
-        # So that the version of its row is compared: an operator may have put the dead letters back meanwhile.
-        run.is_dirty = True
-        self._bury(taken, reason)
-
-    def bury_unread(self, taken: Taken, reason: str) -> None:
-        """Move an event of a run that cannot be read to the dead letters, and mark the row of the run."""
-        assert taken.run_uid is not None
-        self._bury(taken, reason)
-        if taken.run_uid not in self.unread:
-            self.unread.append(taken.run_uid)
-            mark = {"p": taken.partition, "u": taken.run_uid, "q": _storable(reason), "m": self.now_ms}
-            self.writes.quarantines.append(mark)
-
-    def _quarantine(self, run: Run, reason: str) -> None:
         self.runs[run.run_uid] = run
-        if run.quarantine_reason is None:
-            run.quarantine_reason = _storable(reason)
-            run.note(f"Quarantined: {run.quarantine_reason}", self.now_ms, "ERROR")
-
-    def _bury(self, taken: Taken, reason: str) -> None:
-        self.writes.dead_letters.append(
-            {
-                "p": taken.partition,
-                "c": taken.event_class,
-                "x": taken.id,
-                "u": taken.run_uid,
-                "w": None,
-                "e": taken.payload.encode(),
-                "r": _storable(reason),
-                "m": self.now_ms,
-            }
-        )
+        self._quarantine.bury(run, taken, reason)
 
     def offer(self, rows: Sequence[ReadyRow]) -> None:
         """Offer ready attempts to the workers."""
@@ -255,7 +254,17 @@ class Batch:
         assert run.parent is not None
         parent = run.parent
         event = ChildFinished(parent.step_id, parent.attempt, run.instance_id, effect.status)
-        self._send(parent.partition, parent.run_uid, event)
+        known = self._in_reach(parent.partition, parent.run_uid)
+        if known is not None:
+            self._follow_ups.append((known, event))
+        else:
+            self._send(parent.partition, parent.run_uid, event)
+
+    def _in_reach(self, partition: int, run_uid: UUID) -> Run | None:
+        if self._reach is None or self.is_full or not self._reach.covers(partition):
+            return None
+        run = self.runs.get(run_uid) or self._reach.run(run_uid)
+        return None if run is None or run.quarantine_reason is not None else run
 
     def _notify_workflow(self, run: Run, effect: NotifyWorkflow) -> None:
         partition = partition_of(workflow_key(run.workflow_id), self._partitions)
@@ -297,25 +306,41 @@ class Batch:
 
     # --- completing ----------------------------------------------------------------------------------------
 
-    async def complete(self, tx: EngineTransaction) -> None:
+    async def complete(self, tx: EngineTransaction, loader: Loader) -> None:
         """Read what launching and stopping need, and make the rows of every run that changed."""
-        launches: dict[AttemptKey, tuple[Run, int, int]] = {}
-        for run, effect in self._pending:
-            if isinstance(effect, StopIterations):
-                await self._stop_chunk(tx, run, effect)
-                continue
-            key = AttemptKey(run.partition, run.run_uid, effect.step_id, effect.attempt)
-            # Launches of one foreach follow one another without a gap.
-            _, first, count = launches.get(key, (run, effect.first, 0))
-            launches[key] = (run, first, count + effect.count)
-        for key, (run, first, count) in launches.items():
-            try:
-                await self._launch(tx, run, key, first, count)
-            except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as exc:
-                # Ours, not the database's: its loop values are not as we stored them.
-                raise Poisoned(run.run_uid, f"{type(exc).__name__}: {exc}") from exc
+        launcher = Launcher(loader, tx, self._iterations, self._partitions, self.now_ms)
+        while self._pending:
+            pending, self._pending = self._pending, []
+            launches: dict[AttemptKey, tuple[Run, int, int]] = {}
+            for run, effect in pending:
+                if isinstance(effect, StopIterations):
+                    await self._stop_chunk(tx, run, effect)
+                    continue
+                key = AttemptKey(run.partition, run.run_uid, effect.step_id, effect.attempt)
+                # Launches of one foreach follow one another without a gap.
+                _, first, count = launches.get(key, (run, effect.first, 0))
+                launches[key] = (run, first, count + effect.count)
+            for key, (run, first, count) in launches.items():
+                await self._launch(launcher, run, key, first, count)
         for run in self.runs.values():
             self._write_run(run)
+
+    async def _launch(self, launcher: Launcher, run: Run, key: AttemptKey, first: int, count: int) -> None:
+        try:
+            launch, children = await launcher.launch(run, key, first, count)
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as exc:
+            # Ours, not the database's: its loop values are not as we stored them.
+            raise _poisoned(run, exc) from exc
+        self.writes.launches.append(launch)
+        for child, row in zip(children, launch.iterations, strict=True):
+            if self._reach is not None and not self.is_full and self._reach.covers(child.partition):
+                self._born[child.run_uid] = row
+                self._reached(child)
+                self._decide(child, RunStarted())
+                self._go_on()
+            else:
+                self.children.append(child)
+                self.hinted.add(child.partition)
 
     def _write_run(self, run: Run) -> None:
         for step in run.changed.values():
@@ -327,84 +352,24 @@ class Batch:
                 self.writes.evaluated.append(new_attempt_row(run, step, dispatch))
             else:
                 self.writes.attempts.append(changed_attempt_row(run, step))
-        if run.is_dirty:
+        born = self._born.get(run.run_uid)
+        if born is not None:
+            born |= run_row(run, self.now_ms)
+            run.is_dirty = False
+        elif run.is_dirty:
             self.writes.runs.append(run_row(run, self.now_ms))
         if run.records:
             self.writes.events.append(event_row(run, self.now_ms))
 
     async def _stop_chunk(self, tx: EngineTransaction, run: Run, effect: StopIterations) -> None:
         told = StopRequested(effect.target, by="the enclosing foreach")
-        chunk = StopChunk(self._inline_id(run, effect.step_id), effect.after_iteration, CHUNK, encode_event(told))
+        chunk = StopChunk(inline_id(run, effect.step_id), effect.after_iteration, CHUNK, encode_event(told))
         rows = await tx.stop_chunk(chunk)
         self.hinted.update(partition for partition, _ in rows)
         if len(rows) == CHUNK:
             last = rows[-1][1]
             go_on = ChildrenStopContinued(effect.step_id, effect.attempt, last, effect.target)
             self._send(run.partition, run.run_uid, go_on)
-
-    async def _launch(self, tx: EngineTransaction, run: Run, key: AttemptKey, first: int, count: int) -> None:
-        values = await self._loop_values(tx, key, first, count)
-        step = run.steps[key.step_id]
-        scope = f"{run.scope}/{key.step_id}" if run.scope else key.step_id
-        initiator = orjson.dumps(child_initiator(run, step, orjson.loads(run.initiator)))
-        assert run.definition_uid is not None
-        launch = Launch(
-            workflow_id=self._inline_id(run, key.step_id),
-            workflow_version=run.workflow_version,
-            definition_uid=run.definition_uid,
-            scope=scope,
-            correlation_id=run.correlation_id,
-            depth=run.depth + 1,
-            root_workflow_id=run.root_workflow_id,
-            parent=key,
-            initiator=initiator,
-            now_ms=self.now_ms,
-        )
-        parent = ParentRef(*key)
-        outer = OuterParams(step.task["values"], step.task["outputs"]) if step.task else None
-        for iteration, loop_values in enumerate(values, first):
-            partition = partition_of(instance_key(launch.workflow_id, iteration), self._partitions)
-            run_uid = new_uid()
-            launch.iterations.append({"p": partition, "u": run_uid, "i": iteration, "l": loop_values})
-            self.hinted.add(partition)
-            if outer is not None:
-                child = Run(
-                    partition=partition,
-                    run_uid=run_uid,
-                    workflow_id=launch.workflow_id,
-                    instance_id=iteration,
-                    run_id=1,
-                    graph=run.graph.family[scope],
-                    workflow_version=run.workflow_version,
-                    definition_uid=run.definition_uid,
-                    internal_id=run.internal_id,
-                    correlation_id=run.correlation_id,
-                    depth=run.depth + 1,
-                    root_workflow_id=run.root_workflow_id,
-                    parent=parent,
-                    outer=outer,
-                    loop_values=loop_values,
-                )
-                child.initiator = initiator
-                self.children.append(child)
-        self.writes.launches.append(launch)
-
-    async def _loop_values(
-        self, tx: EngineTransaction, key: AttemptKey, first: int, count: int
-    ) -> Sequence[dict[str, Any]]:
-        """Return the loop values of *count* iterations from *first* (1-based) on."""
-        fresh = self._iterations.get(key)
-        start = first - 1
-        if fresh is not None:
-            return fresh[start : start + count]
-        wanted = range(start // CHUNK, (start + count - 1) // CHUNK + 1)
-        chunks = await tx.load_items(key, wanted)
-        joined = [values for chunk in wanted for values in chunks[chunk]]
-        offset = start - wanted.start * CHUNK
-        return joined[offset : offset + count]
-
-    def _inline_id(self, run: Run, step_id: str) -> str:
-        return inline_workflow_id(run.internal_id, run.instance_id, run.workflow_id, step_id)
 
     # --- after the commit ----------------------------------------------------------------------------------
 
@@ -423,21 +388,8 @@ class Batch:
             run.records.clear()
 
 
-def _is_stop(taken: Taken) -> bool:
-    try:
-        return isinstance(decode_event(taken.payload), StopRequested)
-    except Exception:  # it is what poisoned the run
-        return False
-
-
-def _storable(reason: str) -> str:
-    """Return *reason* as PostgreSQL can hold it: a reason that is refused would be found for ever."""
-    return reason[:REASON_LIMIT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-
-
-def _held_because(run: Run) -> str | None:
-    """Return why the events of the run queue behind the one that quarantined it; once it has ended, none needs to."""
-    return None if run.status.is_terminal else run.quarantine_reason
+def _poisoned(run: Run, exc: Exception) -> Poisoned:
+    return Poisoned(run.run_uid, f"{type(exc).__name__}: {exc}")
 
 
 def _ready_row(run: Run, node: Node, attempt: int, now_ms: int) -> ReadyRow:

@@ -16,10 +16,11 @@ from uuid import UUID
 
 import structlog
 
-from maestro_py.engine.batch import Batch, Poisoned
+from maestro_py.engine.batch import Batch
 from maestro_py.engine.context import EngineContext
 from maestro_py.engine.decide.state import Run
 from maestro_py.engine.loading import Unreadable
+from maestro_py.engine.quarantine import Poisoned
 from maestro_py.engine.setbacks import Setbacks
 from maestro_py.model.errors import BadRow, Fenced, RowContended, StaleInstance, StoreUnavailable
 from maestro_py.model.statuses import EventClass
@@ -169,7 +170,8 @@ class Lane:
         self._dirty.clear()
         swept, self._swept = self._swept, set()
         self.batch_opened_at = time.monotonic()
-        batch = Batch(self.index, context.dispatcher, context.partition_count, now_ms)
+        reach = _Reach(self.epochs, self._runs, self._setbacks) if self._setbacks.may_go_on else None
+        batch = Batch(self.index, context.dispatcher, context.partition_count, now_ms, reach)
         taken: list[Taken] = []
         try:
             async with context.store.batch([(p, self.epochs[p]) for p in touched]) as tx:
@@ -184,10 +186,11 @@ class Lane:
                     self._setbacks.found_nothing()
                     return
                 decided_at = time.monotonic()
+                batch.writes.fence += [(p, self.epochs[p]) for p in sorted(batch.reached - touched)]
                 asked = await tx.save(batch.writes)
         except BaseException as exc:
             self._come_back(touched & self.epochs.keys(), due)
-            await self._undone(exc, taken)
+            await self._undone(exc, taken, batch)
             return
         context.metrics.commit_seconds.observe(time.monotonic() - decided_at)
         context.metrics.note_taken(taken, swept)
@@ -226,7 +229,7 @@ class Lane:
                 batch.apply_to_poisoned(run, row, reason, may_stop=run.run_uid not in setbacks.hopeless)
             else:
                 batch.apply(run, row)
-        await batch.complete(tx)
+        await batch.complete(tx, self._context.loader)
 
     async def _load(self, tx: EngineTransaction, taken: Sequence[Taken]) -> dict[UUID, Run]:
         runs: dict[UUID, Run] = {}
@@ -312,12 +315,18 @@ class Lane:
         while len(self._runs) > self._context.options.cached_runs // len(self._context.lanes):
             self._runs.popitem(last=False)
 
-    async def _undone(self, exc: BaseException, taken: Sequence[Taken]) -> None:
+    async def _undone(self, exc: BaseException, taken: Sequence[Taken], batch: Batch) -> None:
         """Forget what was decided, for nothing of it is kept, and see to it that the next try fares better."""
-        touched = {row.run_uid for row in taken if row.run_uid is not None}
+        keys = {RunKey(row.partition, row.run_uid) for row in taken if row.run_uid is not None}
+        keys |= {RunKey(run.partition, run.run_uid) for run in batch.runs.values()}
+        touched = {key.run_uid for key in keys}
         remembered = {run_uid for run_uid in touched if self._runs.pop(run_uid, None) is not None}
         self._context.stale_dispatcher(self.index)
         match exc:
+            case Poisoned() if all(row.run_uid != exc.run_uid for row in taken):
+                # A run that the batch went on with: its event, once it is in the inbox, will tell.
+                _log.warning("event_decided_alone", run_uid=str(exc.run_uid), reason=exc.reason)
+                self._setbacks.stay_within_events()
             case Poisoned() if exc.run_uid in remembered:
                 # Perhaps it was our memory that was wrong: no run is quarantined but on what its rows say.
                 _log.warning("event_decided_again", run_uid=str(exc.run_uid), reason=exc.reason)
@@ -329,14 +338,18 @@ class Lane:
                 self._setbacks.unreadable[exc.run_uid] = exc.reason
             case Fenced():
                 self._fenced(exc)
+            case BadRow() if batch.reached:
+                # Before anybody is blamed: it may be a run that the batch went on with, and no event of it was taken.
+                _log.info("batch_retried_alone", lane=self.index, reason=str(exc))
+                self._setbacks.stay_within_events()
             case BadRow():
                 _log.warning("batch_refused", lane=self.index, runs=len(touched), reason=str(exc))
                 self._setbacks.suspect(touched, str(exc))
             case RowContended():
-                keys = {RunKey(row.partition, row.run_uid) for row in taken if row.run_uid is not None}
                 locked = await self._context.store.contended(list(keys))
                 self._setbacks.park(key for key in keys if key.run_uid in locked)
             case StaleInstance():
+                self._setbacks.stay_within_events()
                 _log.info("batch_retried", lane=self.index, reason=str(exc))
                 await self._stale(touched, str(exc))
             case _:
@@ -364,3 +377,18 @@ class Lane:
     def _forget_runs(self, partitions: Collection[int]) -> None:
         for run_uid in [uid for uid, run in self._runs.items() if run.partition in partitions]:
             del self._runs[run_uid]
+
+
+class _Reach:
+    """The runs of a lane that a batch may go on with."""
+
+    def __init__(self, epochs: Mapping[int, int], runs: Mapping[UUID, Run], setbacks: Setbacks) -> None:
+        self._epochs = epochs
+        self._runs = runs
+        self._left_alone = {*setbacks.excluded, *setbacks.poisoned, *setbacks.unreadable}
+
+    def covers(self, partition: int) -> bool:
+        return partition in self._epochs
+
+    def run(self, run_uid: UUID) -> Run | None:
+        return None if run_uid in self._left_alone else self._runs.get(run_uid)

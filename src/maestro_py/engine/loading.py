@@ -1,9 +1,9 @@
-"""Load runs that are not in memory, with the definitions and outer parameters they need; both are immutable."""
+"""Load runs that are not in memory, and what never changes: definitions, outer parameters, loop values."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from maestro_py.ports.engine_store import AttemptKey, AttemptRow, EngineStore, E
 #: Definitions and outer parameters kept in memory, at most.
 CACHED_DEFINITIONS: Final = 500
 CACHED_OUTERS: Final = 2_000
+#: Rows of loop values kept in memory, at most: of CHUNK iterations each.
+CACHED_CHUNKS: Final = 100
 
 
 class Unreadable(Exception):  # a fact about rows, not an error of the caller
@@ -41,6 +43,7 @@ class Loader:
         self._default_window = default_window
         self._definitions: OrderedDict[UUID, tuple[dict[str, Graph], str]] = OrderedDict()
         self._outers: OrderedDict[AttemptKey, OuterParams] = OrderedDict()
+        self._chunks: OrderedDict[tuple[AttemptKey, int], list[dict[str, Any]]] = OrderedDict()
 
     async def load(self, tx: EngineTransaction, keys: Sequence[RunKey]) -> list[Run]:
         """
@@ -53,10 +56,7 @@ class Loader:
         for row in rows:
             await self._load_definition(row)
         parents = {row.run_uid: AttemptKey(*parent) for row in rows if (parent := parent_of(row))}
-        unknown = [key for key in set(parents.values()) if key not in self._outers]
-        if unknown:
-            for key, document in (await tx.load_outer(unknown)).items():
-                self._outers[key] = restore_outer(document)
+        await self._load_outers(tx, set(parents.values()))
         by_run: dict[UUID, list[AttemptRow]] = {}
         for attempt in attempts:
             by_run.setdefault(attempt.run_uid, []).append(attempt)
@@ -65,6 +65,43 @@ class Loader:
         _trim(self._definitions, CACHED_DEFINITIONS)
         _trim(self._outers, CACHED_OUTERS)
         return runs
+
+    async def outer(self, tx: EngineTransaction, key: AttemptKey) -> OuterParams:
+        """
+        Return what the iterations of the foreach *key* see of the outside.
+
+        Raises:
+            LookupError: there is no such foreach.
+        """
+        await self._load_outers(tx, {key})
+        outer = self._outers[key]
+        _trim(self._outers, CACHED_OUTERS)
+        return outer
+
+    async def loop_values(
+        self, tx: EngineTransaction, key: AttemptKey, chunks: Sequence[int]
+    ) -> list[list[dict[str, Any]]]:
+        """
+        Return the loop values in these chunks of the foreach *key*.
+
+        Raises:
+            LookupError: there is no such chunk.
+        """
+        missing = [chunk for chunk in chunks if (key, chunk) not in self._chunks]
+        if missing:
+            for chunk, values in (await tx.load_items(key, missing)).items():
+                self._chunks[key, chunk] = values
+        found = [self._chunks[key, chunk] for chunk in chunks]
+        for chunk in chunks:
+            self._chunks.move_to_end((key, chunk))
+        _trim(self._chunks, CACHED_CHUNKS)
+        return found
+
+    async def _load_outers(self, tx: EngineTransaction, keys: Collection[AttemptKey]) -> None:
+        unknown = [key for key in keys if key not in self._outers]
+        if unknown:
+            for key, document in (await tx.load_outer(unknown)).items():
+                self._outers[key] = restore_outer(document)
 
     def _restore(self, row: RunRow, attempts: Iterable[AttemptRow], parent: AttemptKey | None) -> Run:
         try:

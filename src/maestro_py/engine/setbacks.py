@@ -35,6 +35,7 @@ class Setbacks:
         self._parked: dict[UUID, tuple[float, RunKey]] = {}  # until when, in monotonic seconds
         self._suspects: list[list[UUID]] = []  # runs of a refused batch, in halves; the last is tried first
         self._stale = 0
+        self._is_within_events = False
 
     # --- what went wrong -----------------------------------------------------------------------------------
 
@@ -63,6 +64,10 @@ class Setbacks:
         until = time.monotonic() + PARK_SECONDS
         self._parked.update((key.run_uid, (until, key)) for key in keys)
 
+    def stay_within_events(self) -> None:
+        """Have the next batch go on with no other run: this one was undone, and perhaps not for its own events."""
+        self._is_within_events = True
+
     def stale(self) -> float:
         """Count a batch that found rows changed since they were read, and return how many seconds to pause."""
         self._stale += 1
@@ -80,6 +85,11 @@ class Setbacks:
     def excluded(self) -> list[UUID]:
         """The runs whose events stay in the inbox for now."""
         return [*self.given_up, *self._parked]
+
+    @property
+    def may_go_on(self) -> bool:
+        """Say whether a batch may decide upon runs of which it has taken no event."""
+        return not self._is_within_events and not self._suspects
 
     @property
     def on_trial(self) -> list[UUID] | None:
@@ -113,6 +123,7 @@ class Setbacks:
             self._suspects.pop()
         if not self._suspects:
             self._stale = 0
+        self._is_within_events = False
 
     def found_nothing(self) -> None:
         """Go on with the other half of a refused batch: this one has no events any more."""
@@ -128,3 +139,4 @@ class Setbacks:
         self._parked.clear()
         self._suspects.clear()
         self._stale = 0
+        self._is_within_events = False

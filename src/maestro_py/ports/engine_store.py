@@ -153,7 +153,7 @@ class Launch:
     parent: AttemptKey
     initiator: bytes  #: JSON
     now_ms: int
-    #: p partition, u run_uid, i iteration, l loop values
+    #: p partition, u run_uid, i iteration, l loop values; of one that has begun also what `Writes.runs` has
     iterations: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -171,6 +171,8 @@ class StopChunk:
 class Writes:
     """Everything one batch writes."""
 
+    #: (partition, epoch) of further runs it changes: without their fence nothing is written
+    fence: list[tuple[int, int]] = field(default_factory=list)
     #: p, u, v row_version read, s status, b start ms, e end ms, d deadline ms, g stop target, q quarantine reason,
     #: t timeline, m modify ms
     runs: list[dict[str, Any]] = field(default_factory=list)

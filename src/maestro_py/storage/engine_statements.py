@@ -206,22 +206,25 @@ FROM json_to_recordset(%(rows)s::json) AS r (p smallint, u uuid, q text, m bigin
 WHERE w.partition = r.p AND w.run_uid = r.u
 """
 
-#: Create iterations with the event that starts each of them.
+#: Create iterations, those that have not begun with the event that starts them.
 LAUNCH: Final = """
 WITH child AS MATERIALIZED (
-    SELECT r.p, r.u, r.i, r.l FROM json_to_recordset(%(rows)s::json) AS r (p smallint, u uuid, i bigint, l json)
+    SELECT * FROM json_to_recordset(%(rows)s::json)
+    AS r (p smallint, u uuid, i bigint, l json, s text, b bigint, e bigint, d bigint, g text, q text, t json)
 ), created AS (
     INSERT INTO workflow_instance (
         partition, run_uid, workflow_id, instance_id, run_id, status, execution_id, workflow_uuid, workflow_version,
         definition_uid, scope, correlation_id, depth, root_workflow_id, parent_partition, parent_run_uid,
-        parent_step_id, parent_attempt, loop_values, initiator, request_time_ms, create_time_ms, modify_time_ms)
-    SELECT c.p, c.u, %(workflow_id)s, c.i, 1, 'CREATED', c.u, c.u::text, %(workflow_version)s, %(definition_uid)s,
-           %(scope)s, %(correlation_id)s, %(depth)s, %(root_workflow_id)s, %(parent_partition)s, %(parent_run_uid)s,
-           %(parent_step_id)s, %(parent_attempt)s, c.l, %(initiator)s::json, %(now_ms)s, %(now_ms)s, %(now_ms)s
+        parent_step_id, parent_attempt, loop_values, initiator, request_time_ms, create_time_ms, modify_time_ms,
+        start_time_ms, end_time_ms, deadline_at, stop_target, quarantine_reason, timeline)
+    SELECT c.p, c.u, %(workflow_id)s, c.i, 1, coalesce(c.s, 'CREATED'), c.u, c.u::text, %(workflow_version)s,
+           %(definition_uid)s, %(scope)s, %(correlation_id)s, %(depth)s, %(root_workflow_id)s, %(parent_partition)s,
+           %(parent_run_uid)s, %(parent_step_id)s, %(parent_attempt)s, c.l, %(initiator)s::json, %(now_ms)s, %(now_ms)s,
+           %(now_ms)s, c.b, c.e, to_timestamp(c.d / 1000.0), c.g, c.q, c.t
     FROM child c
 )
 INSERT INTO engine_inbox (partition, class, run_uid, payload)
-SELECT c.p, 2, c.u, '{"kind":"RunStarted"}' FROM child c
+SELECT c.p, 2, c.u, '{"kind":"RunStarted"}' FROM child c WHERE c.s IS NULL
 """
 
 #: Take attempts back before a claim, with the event that says so; ask the workers that hold the others to cancel.

@@ -33,7 +33,7 @@ from maestro_py.ports.engine_store import (
 )
 from maestro_py.storage import engine_statements as sql
 from maestro_py.storage.connections import Database
-from maestro_py.storage.partitions import FENCE, fence_arguments
+from maestro_py.storage.partitions import FENCE, FENCE_ALL, fence_arguments
 from maestro_py.storage.starts import dequeue
 
 
@@ -144,6 +144,9 @@ class PostgresTransaction:
         """Write everything and commit; return the workers that hold an attempt to be cancelled."""
         with _translated():
             async with self._conn.pipeline():
+                if writes.fence:
+                    arguments = fence_arguments(dict(writes.fence)) | {"expected": len(writes.fence)}
+                    await self._conn.execute(FENCE_ALL, arguments, prepare=True)
                 await self._save_parts(writes)
                 await self._write(sql.INSERT_ITEMS, writes.items)
                 for launch in writes.launches:

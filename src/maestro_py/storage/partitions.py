@@ -24,6 +24,9 @@ JOIN LATERAL (
 ) e ON true
 """
 
+#: The same for partitions that a batch turns out to need later: it divides by zero where one is missing.
+FENCE_ALL: Final = f"SELECT 1 / CASE WHEN (SELECT count(*) FROM ({FENCE}) f) = %(expected)s THEN 1 ELSE 0 END"  # noqa: S608  # a statement of ours
+
 _SURVEY: Final = """
 WITH judged AS MATERIALIZED (
     SELECT id, kind,

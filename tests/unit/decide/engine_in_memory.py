@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -39,13 +39,17 @@ class EngineInMemory:
         definition: Of the runs.
         slots: Of the one worker.
         window: Of a foreach that states no concurrency.
+        own: Partitions in which a batch goes on with runs of which it has taken no event.
     """
 
-    def __init__(self, definition: Workflow, *, slots: int = 1000, window: int = 500) -> None:
+    def __init__(
+        self, definition: Workflow, *, slots: int = 1000, window: int = 500, own: Collection[int] = ()
+    ) -> None:
         self.store = StoreInMemory(definition)
         self.runs: dict[UUID, Run] = {}  #: In memory.
-        self._loader = Loader(cast("EngineStore", self.store), window)
+        self.loader = Loader(cast("EngineStore", self.store), window)
         self._slots = slots
+        self.own = own
         self._dispatcher = self._new_dispatcher()
 
     def batch(self, taken: Sequence[Taken], now_ms: int, *, fails: bool = False) -> Batch:
@@ -55,14 +59,14 @@ class EngineInMemory:
         Raises:
             Poisoned: an event cannot be applied; everything is undone.
         """
-        batch = Batch(0, self._dispatcher, PARTITIONS, now_ms)
+        batch = Batch(0, self._dispatcher, PARTITIONS, now_ms, self if self.own else None)
         try:
             batch.offer(self._dispatcher.take_ready(0, 100))
             runs = self._load(taken)
             for row in taken:
                 assert row.run_uid is not None
                 batch.apply(runs[row.run_uid], row)
-            immediately(batch.complete(cast("EngineTransaction", self.store)))
+            immediately(batch.complete(cast("EngineTransaction", self.store), self.loader))
         except BaseException:
             self.forget()
             raise
@@ -79,6 +83,14 @@ class EngineInMemory:
                 del self.runs[run.run_uid]
         self._dispatcher.add_ready(0, batch.ready)
         return batch
+
+    def covers(self, partition: int) -> bool:
+        """Say whether a batch may go on with runs of *partition*."""
+        return partition in self.own
+
+    def run(self, run_uid: UUID) -> Run | None:
+        """Return a run that is in memory."""
+        return self.runs.get(run_uid)
 
     def forget(self) -> None:
         """Drop all that is in memory, as another engine that takes over has nothing of it."""
@@ -97,7 +109,7 @@ class EngineInMemory:
     def load(self, run_uid: UUID) -> Run:
         """Return a fresh copy of a run, made of its rows."""
         key = RunKey(self.store.runs[run_uid].partition, run_uid)
-        (run,) = immediately(self._loader.load(cast("EngineTransaction", self.store), [key]))
+        (run,) = immediately(self.loader.load(cast("EngineTransaction", self.store), [key]))
         return run
 
     def _load(self, taken: Iterable[Taken]) -> dict[UUID, Run]:

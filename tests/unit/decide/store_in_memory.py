@@ -214,7 +214,7 @@ class StoreInMemory:
                 workflow_id=launch.workflow_id,
                 instance_id=row["i"],
                 run_id=1,
-                status=InstanceStatus.CREATED.value,
+                status=row.get("s", InstanceStatus.CREATED.value),
                 workflow_version=launch.workflow_version,
                 definition_uid=launch.definition_uid,
                 scope=launch.scope,
@@ -228,14 +228,15 @@ class StoreInMemory:
                 loop_values=_text(row["l"]),
                 initiator=launch.initiator.decode(),
                 params=None,
-                start_time_ms=None,
-                end_time_ms=None,
-                deadline_ms=None,
-                stop_target=None,
-                quarantine_reason=None,
-                timeline=None,
+                start_time_ms=row.get("b"),
+                end_time_ms=row.get("e"),
+                deadline_ms=row.get("d"),
+                stop_target=row.get("g"),
+                quarantine_reason=row.get("q"),
+                timeline=_text(row.get("t")),
             )
-            self.send(UUID(row["u"]), RunStarted())
+            if "s" not in row:
+                self.send(UUID(row["u"]), RunStarted())
 
     def _cancel(self, attempt: Attempt) -> None:
         if attempt.dispatch in (Dispatch.READY, Dispatch.QUEUED):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import orjson
 from hypothesis import HealthCheck, given, settings
@@ -12,11 +12,13 @@ from maestro_py.model.events import Event, RunOverdue, StopRequested
 from maestro_py.model.statuses import FailureMode, InstanceStatus, StepStatus
 from maestro_py.testing.builders import RUN_UID
 from tests.unit.decide.definitions import CALM, FATES_INSIDE, Play, plays
+from tests.unit.decide.engine_in_memory import PARTITIONS
 from tests.unit.decide.oracles import Naive, end_of
 from tests.unit.decide.world import World
 
 ANY_MODE = tuple(FailureMode)
 SEEDS = st.integers(0, 2**32)
+OWN = st.sets(st.integers(0, PARTITIONS - 1))
 REQUESTS = st.lists(
     st.sampled_from(
         [
@@ -62,9 +64,10 @@ def test_every_attempt_ends_as_the_events_before_it_say(play: Play, seed: int, r
 
 
 @histories(120)
-@given(plays(most_steps=3, loops=2, modes=CALM, fates=FATES_INSIDE), SEEDS)
-def test_loops_in_loops_end_as_their_definition_says(play: Play, seed: int) -> None:
-    world = World(play.workflow, play.script, seed).run_to_end()
+@given(plays(most_steps=3, loops=2, modes=CALM, fates=FATES_INSIDE), SEEDS, OWN)
+def test_loops_in_loops_end_as_their_definition_says(play: Play, seed: int, own: Collection[int]) -> None:
+    """Also where a batch goes on with parents and iterations of its own partitions at once."""
+    world = World(play.workflow, play.script, seed, own=own).run_to_end()
     expected = end_of(play.workflow.steps, play.script)
 
     assert expected.histories == world.histories()
@@ -75,11 +78,11 @@ def test_loops_in_loops_end_as_their_definition_says(play: Play, seed: int) -> N
 
 
 @histories(150)
-@given(plays(most_steps=3, loops=2, modes=ANY_MODE), SEEDS, REQUESTS)
+@given(plays(most_steps=3, loops=2, modes=ANY_MODE), SEEDS, REQUESTS, OWN)
 def test_loops_end_wholly_whenever_and_however_they_are_stopped(
-    play: Play, seed: int, requests: Sequence[Event]
+    play: Play, seed: int, requests: Sequence[Event], own: Collection[int]
 ) -> None:
-    world = World(play.workflow, play.script, seed, requests=requests, deadlines=True).run_to_end()
+    world = World(play.workflow, play.script, seed, requests=requests, deadlines=True, own=own).run_to_end()
 
     assert all(InstanceStatus(row.status).is_terminal for row in world.store.runs.values())
     for attempt in world.store.attempts.values():

@@ -7,9 +7,10 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from maestro_py.engine.batch import Batch, Poisoned
+from maestro_py.engine.batch import Batch
 from maestro_py.engine.decide.state import Run
 from maestro_py.engine.dispatcher import Dispatcher
+from maestro_py.engine.quarantine import Poisoned
 from maestro_py.model.events import (
     AttemptLost,
     AttemptReported,
@@ -39,7 +40,7 @@ def taken(event: Event | bytes) -> Taken:
 
 
 def writes_of(batch: Batch, story: Story) -> Writes:
-    immediately(batch.complete(cast("EngineTransaction", story.store)))
+    immediately(batch.complete(cast("EngineTransaction", story.store), story.engine.loader))
     return batch.writes
 
 

@@ -8,7 +8,7 @@ told again.  After each commit the world checks what must never be otherwise.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -44,6 +44,7 @@ class World:
         requests: Events that somebody sends to the run at some moment.
         slots: Of the one worker; with few of them attempts wait in the engine.
         deadlines: A foreach may find its timeout passed at any moment; otherwise it never does.
+        own: Partitions in which a batch goes on with parents and iterations at once.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class World:
         requests: Sequence[Event] = (),
         slots: int = 3,
         deadlines: bool = False,
+        own: Collection[int] = (),
     ) -> None:
-        self.engine = EngineInMemory(workflow, slots=slots)
+        self.engine = EngineInMemory(workflow, slots=slots, own=own)
         self.store = self.engine.store
         self.store.runs[RUN_UID] = a_run_row(workflow_id=workflow.id)
         self.history: list[Event] = []  #: What was applied to the outermost run, in order.

@@ -1,0 +1,109 @@
+"""Make the iterations of a foreach: the rows that create them, and the runs in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from maestro_py.engine.decide.state import CHUNK, OuterParams, ParentRef, Run
+from maestro_py.engine.loading import Loader
+from maestro_py.engine.rows import child_initiator
+from maestro_py.model.ids import inline_workflow_id, instance_key, new_uid, partition_of
+from maestro_py.ports.engine_store import AttemptKey, EngineTransaction, Launch
+
+
+class Launcher:
+    """
+    Makes iterations for one batch.
+
+    Args:
+        loader: Knows what iterations see of the outside, and loop values that were stored earlier.
+        tx: The transaction of the batch.
+        fresh: Loop values of a foreach that this batch itself begins.
+        partitions: How many engine partitions the installation has.
+        now_ms: UTC epoch ms.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        tx: EngineTransaction,
+        fresh: Mapping[AttemptKey, Sequence[dict[str, Any]]],
+        partitions: int,
+        now_ms: int,
+    ) -> None:
+        self._loader = loader
+        self._tx = tx
+        self._fresh = fresh
+        self._partitions = partitions
+        self._now_ms = now_ms
+
+    async def launch(self, run: Run, key: AttemptKey, first: int, count: int) -> tuple[Launch, list[Run]]:
+        """Return the rows of iterations *first* to *first* + *count* - 1 (1-based), and each of them as a run."""
+        values = await self._loop_values(key, first, count)
+        step = run.steps[key.step_id]
+        task = step.task
+        outer = OuterParams(task["values"], task["outputs"]) if task else await self._loader.outer(self._tx, key)
+        assert run.definition_uid is not None
+        launch = Launch(
+            workflow_id=inline_id(run, key.step_id),
+            workflow_version=run.workflow_version,
+            definition_uid=run.definition_uid,
+            scope=f"{run.scope}/{key.step_id}" if run.scope else key.step_id,
+            correlation_id=run.correlation_id,
+            depth=run.depth + 1,
+            root_workflow_id=run.root_workflow_id,
+            parent=key,
+            initiator=orjson.dumps(child_initiator(run, step, orjson.loads(run.initiator))),
+            now_ms=self._now_ms,
+        )
+        children = list(self._children(run, launch, outer, first, values))
+        launch.iterations += [
+            {"p": child.partition, "u": child.run_uid, "i": child.instance_id, "l": child.loop_values}
+            for child in children
+        ]
+        return launch, children
+
+    def _children(
+        self, run: Run, launch: Launch, outer: OuterParams, first: int, values: Sequence[dict[str, Any]]
+    ) -> Iterator[Run]:
+        graph = run.graph.family[launch.scope]
+        parent = ParentRef(*launch.parent)
+        for iteration, loop_values in enumerate(values, first):
+            child = Run(
+                partition=partition_of(instance_key(launch.workflow_id, iteration), self._partitions),
+                run_uid=new_uid(),
+                workflow_id=launch.workflow_id,
+                instance_id=iteration,
+                run_id=1,
+                graph=graph,
+                workflow_version=launch.workflow_version,
+                definition_uid=launch.definition_uid,
+                internal_id=run.internal_id,
+                correlation_id=launch.correlation_id,
+                depth=launch.depth,
+                root_workflow_id=launch.root_workflow_id,
+                parent=parent,
+                outer=outer,
+                loop_values=loop_values,
+            )
+            child.initiator = launch.initiator
+            yield child
+
+    async def _loop_values(self, key: AttemptKey, first: int, count: int) -> Sequence[dict[str, Any]]:
+        fresh = self._fresh.get(key)
+        start = first - 1
+        if fresh is not None:
+            return fresh[start : start + count]
+        wanted = range(start // CHUNK, (start + count - 1) // CHUNK + 1)
+        chunks = await self._loader.loop_values(self._tx, key, wanted)
+        joined = [values for chunk in chunks for values in chunk]
+        offset = start - wanted.start * CHUNK
+        return joined[offset : offset + count]
+
+
+def inline_id(run: Run, step_id: str) -> str:
+    """Return the workflow id that the iterations of a foreach of *run* have."""
+    return inline_workflow_id(run.internal_id, run.instance_id, run.workflow_id, step_id)
