@@ -185,6 +185,9 @@ class Batch:
     def _reached(self, run: Run) -> None:
         self.runs[run.run_uid] = run
         self.reached.add(run.partition)
+        # So that the version of its row is compared: no inbox row of it, which an earlier batch whose COMMIT nobody
+        # heard of would still hold, says that what we remember of it, or have just read, is what the next one left.
+        run.is_dirty = True
 
     def apply_to_poisoned(self, run: Run, taken: Taken, reason: str, *, may_stop: bool) -> None:
         """

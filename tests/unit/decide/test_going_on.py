@@ -107,6 +107,8 @@ def test_a_parent_in_memory_hears_of_the_end_of_an_iteration_in_the_same_batch()
     (counters,) = (row["r"] for row in writes.attempts if row["i"] == "loop")
     assert {"SUCCEEDED": 1} == counters["counts"]
     assert 1 in batch.reached
+    versions = {row["u"]: row["v"] for row in writes.runs}
+    assert story.store.runs[RUN_UID].row_version == versions[RUN_UID], "nobody has counted meanwhile"
 
 
 def test_a_parent_that_is_quarantined_or_elsewhere_or_not_in_memory_is_told() -> None:
