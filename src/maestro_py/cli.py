@@ -304,14 +304,16 @@ def logs(
             typer.echo(f"'{step}' is a loop; its iterations, and their logs, are those of {loop}", err=True)
         after = 0
         while True:
-            state = client.attempt(workflow, instance, step, number).get("runtime_state") or {}
+            now = client.attempt(workflow, instance, step, number)
             # In this order: what was written before the step ended is in the chunks that we ask for after.
             while chunks := client.log(workflow, instance, step, number, after=after).get("chunks"):
                 for chunk in chunks:
                     sys.stdout.write(chunk["text"])
                     after = chunk["seq"]
             sys.stdout.flush()
-            if not follow or state.get("end_time"):
+            if not follow or (now.get("runtime_state") or {}).get("end_time"):
+                if coming := render.next_attempt(now):
+                    typer.echo(f"attempt {number} of '{step}' failed; it is {coming}", err=True)
                 return
             time.sleep(_POLL_SECONDS)
 

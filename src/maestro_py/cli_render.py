@@ -135,8 +135,22 @@ def step_type(step: Json) -> str:
     return str(definition.get("type", "-"))
 
 
+def next_attempt(step: Json) -> str:
+    """Return when the step is tried again, and which of how many retries that is; empty if it is not."""
+    coming = step.get("next_attempt")
+    if not coming:
+        return ""
+    of_how_many = f" of {coming['retry_limit']}" if "retry_limit" in coming else ""
+    return f"tried again at {moment(coming.get('time'))} (retry {coming.get('retry')}{of_how_many})"
+
+
 def step_detail(step: Json) -> str:
-    """Return how far a foreach is and where to see what failed in it, else the newest line of the step's timeline."""
+    """
+    Return what a person wants to know of a step beside its status.
+
+    That is how far a foreach is and where to see what failed in it; of a step that failed for now, when it is tried
+    again and why it failed; else the newest line of its timeline.
+    """
     foreach = (step.get("artifacts") or {}).get("maestro_foreach")
     if foreach:
         stats = (foreach.get("foreach_overview") or {}).get("stats") or {}
@@ -144,11 +158,11 @@ def step_detail(step: Json) -> str:
         failed = sum(stats.get(status) or 0 for status in _FAILED_ITERATIONS)
         far = f"{ended} of {foreach.get('total_loop_count', '?')} iterations"
         return f"{far}, {failed} failed: maestro status {loop_workflow(step)}" if failed else far
-    for event in reversed(step.get("timeline") or ()):
-        message = event.get("message")
-        if message:
-            return str(message)
-    return ""
+    # The service tells last of the next attempt, in its own time zone; we do so in the reader's.
+    said = [str(message) for event in step.get("timeline") or () if (message := event.get("message"))]
+    if coming := next_attempt(step):
+        return ": ".join([coming, *said[-2:-1]])
+    return said[-1] if said else ""
 
 
 def loop_workflow(step: Json) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from maestro_py.cli_render import moment
 from tests.recording_server import RecordingServer, maestro
 
 _NOW_MS = 1_795_000_000_000
@@ -127,6 +128,21 @@ def test_logs_are_read_to_their_end(server: RecordingServer) -> None:
     ran = maestro(server.url, "logs", "hello", "7", "greet", "--follow")
 
     assert ("one\ntwo\n", 0) == (ran.stdout, ran.returncode)
+
+
+def test_the_log_of_an_attempt_that_is_tried_again_says_when_beside_it(server: RecordingServer) -> None:
+    steps = "/workflows/hello/instances/7/runs/latest/steps/greet/attempts"
+    coming = {"step_attempt_id": 3, "time": _NOW_MS, "retry": 2, "retry_limit": 4}
+    state = {"status": "USER_FAILED", "end_time": _NOW_MS}
+    attempt = {"step_attempt_id": 2, "runtime_state": state, "next_attempt": coming}
+    server.answers |= {f"GET {steps}/latest": (200, attempt), f"GET {steps}/2": (200, attempt)}
+    server.answers[f"GET {steps}/2/logs?after=0"] = (200, {"chunks": [{"seq": 1, "text": "one\n"}]})
+    server.answers[f"GET {steps}/2/logs?after=1"] = (200, {"chunks": []})
+
+    ran = maestro(server.url, "logs", "hello", "7", "greet")
+
+    assert "one\n" == ran.stdout
+    assert f"attempt 2 of 'greet' failed; it is tried again at {moment(_NOW_MS)} (retry 2 of 4)\n" == ran.stderr
 
 
 def test_dead_letters_are_listed_and_put_back(server: RecordingServer) -> None:

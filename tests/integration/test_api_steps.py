@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from maestro_py.model.ids import inline_workflow_id
+from maestro_py.model.events import AttemptOverdue, Event, TimerFired, encode_event
+from maestro_py.model.ids import inline_workflow_id, new_uid
 from maestro_py.params import STEP_PARAMS
+from maestro_py.storage import step_reads
+from maestro_py.storage.connections import Database
 from tests.api_scene import NOW_MS, WORKFLOWS, Scene, api_scene, moment
 
 STEPS = f"{WORKFLOWS}/wf/instances/1/runs/1/steps"
@@ -16,6 +19,13 @@ QUEUED: dict[str, Any] = {"dispatch": "QUEUED", "queue": "gpu", "task": {}, "bac
 WAITING: dict[str, Any] = {
     "status": "WAITING_FOR_PERMITS",
     "times": {"CREATED": NOW_MS, "WAITING_FOR_PERMITS": NOW_MS + 2},
+}
+FAILED: dict[str, Any] = {
+    "status": "USER_FAILED",
+    "times": {"CREATED": NOW_MS, "USER_FAILED": NOW_MS + 9},
+    "dispatch": "REPORTED",
+    "queue": "gpu",
+    "task": {},
 }
 
 
@@ -194,6 +204,49 @@ async def test_an_attempt_that_no_live_worker_can_run_says_so(api: Scene) -> Non
     assert ["no live worker serves queue 'gpu' / type 'shell'"] == [e["message"] for e in attempt["timeline"]]
 
 
+async def set_timer(api: Scene, event: Event, at_ms: int) -> None:
+    """Store a timer of the run, as the engine does."""
+    partition, run_uid = await api.run_key()
+    await api.execute(
+        "INSERT INTO engine_timer (partition, run_uid, fire_at, payload) VALUES (%s, %s, %s, %s)",
+        partition,
+        run_uid,
+        moment(at_ms),
+        encode_event(event).decode(),
+    )
+
+
+async def test_a_step_that_waits_for_its_retry_says_when_it_comes_and_which_of_how_many(api: Scene) -> None:
+    await api.attempt("b", **FAILED, error_retries=1, attempt=2, message="exit status 1")
+    await set_timer(api, AttemptOverdue("b", 2), NOW_MS + 1)
+    await set_timer(api, TimerFired("c", 2), NOW_MS + 2)
+    await set_timer(api, TimerFired("b", 2), NOW_MS + 60_000)
+
+    attempt = await step(api, query="?enriched=false")
+    [listed] = await api.get(STEPS)
+
+    assert {"step_attempt_id": 3, "time": NOW_MS + 60_000, "retry": 2, "retry_limit": 3} == attempt["next_attempt"]
+    told = "tried again at 2027-01-15T08:01:00+00:00, as attempt 3 (retry 2 of 3)"
+    assert [
+        {"type": "LOG", "timestamp": NOW_MS + 9, "level": "ERROR", "message": "exit status 1"},
+        {"type": "LOG", "timestamp": NOW_MS + 9, "level": "INFO", "message": told},
+    ] == attempt["timeline"]
+    assert attempt["next_attempt"] == listed["next_attempt"]
+    assert told == listed["timeline"][-1]["message"]
+
+
+async def test_an_attempt_that_was_followed_by_another_tells_of_no_further_one(api: Scene) -> None:
+    """Its timer has fired; that of the newer one is not its own."""
+    await api.attempt("b", **FAILED)
+    await api.attempt("b", **FAILED, attempt=2)
+    await set_timer(api, TimerFired("b", 2), NOW_MS + 60_000)
+
+    first = await api.get(f"{STEPS}/b/attempts/1")
+
+    assert "next_attempt" not in first
+    assert not [event for event in first["timeline"] if "tried again" in event.get("message", "")]
+
+
 @pytest.mark.parametrize("dispatch", ["READY", "QUEUED"])
 @pytest.mark.parametrize("key", ["shell", "shell:step=b"])
 async def test_an_attempt_that_a_live_worker_can_run_waits_for_a_slot(api: Scene, dispatch: str, key: str) -> None:
@@ -353,3 +406,12 @@ async def test_an_iteration_is_a_run_of_its_own_with_the_body_as_its_dag(loop: S
     assert {"in": {"predecessors": [], "successors": {}}} == run["runtime_dag"]
     assert ({"item": 2}, "FAILED") == (run["loop_values"], run["status"])
     assert {"in"} == run["aggregated_info"]["step_aggregated_views"].keys()
+
+
+async def test_timers_are_found_by_their_run_and_not_among_all_of_the_partition(database_url: str) -> None:
+    async with Database(database_url, "maestro:test") as database, database.connection() as conn:
+        cursor = await conn.execute(f"EXPLAIN {step_reads._WAKES}".encode(), (1, new_uid()))
+        plan = "\n".join(line for (line,) in await cursor.fetchall())
+
+    assert "ix_engine_timer_run" in plan
+    assert "Seq Scan" not in plan

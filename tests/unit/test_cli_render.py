@@ -78,6 +78,17 @@ def test_any_other_step_shows_its_newest_message() -> None:
     assert "new" == render.step_detail({"timeline": timeline})
 
 
+def test_a_step_that_is_tried_again_says_when_and_why_it_failed() -> None:
+    """When in the time zone of the reader; the service's own line about it is left out."""
+    coming = {"step_attempt_id": 2, "time": 1_795_000_000_000, "retry": 1, "retry_limit": 3}
+    timeline = [{"message": "exit status 1"}, {"message": "tried again at 2026-11-18T10:13:20+00:00"}]
+    at = render.moment(1_795_000_000_000)
+
+    assert [f"tried again at {at} (retry 1 of 3): exit status 1", f"tried again at {at} (retry 1 of 3)"] == [
+        render.step_detail({"timeline": said, "next_attempt": coming}) for said in (timeline, timeline[1:])
+    ]
+
+
 def test_the_type_of_a_step_is_found_in_its_definition() -> None:
     assert ["python", "foreach", "-"] == [
         render.step_type({"definition": {"step": {"id": "a", "type": "python"}}}),

@@ -214,6 +214,8 @@ class AttemptDetail(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptRecord, ...]
     #: What each live worker of the queues in question serves: (queue, backend keys).
     served: tuple[tuple[str, frozenset[str]], ...] = ()
+    #: When each attempt that waits for its retry is tried again: (step id, attempt) to UTC epoch ms.
+    wakes: Mapping[tuple[str, int], int] = {}
 
 
 class IterationRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from maestro_py.model.errors import NotFound
 from maestro_py.model.ids import inline_workflow_id
+from maestro_py.model.statuses import StepStatus
 from maestro_py.ports.api_records import (
     AttemptDetail,
     AttemptRecord,
@@ -69,6 +70,12 @@ ORDER BY a.attempt DESC LIMIT 1
 _SERVED: Final = """
 SELECT info->'queues', info->'backend_keys' FROM process
 WHERE kind = 'worker' AND beat_at > clock_timestamp() - make_interval(secs => lease_ms / 1000.0)
+"""
+
+#: Returns when each attempt of a run that waits for its retry, or sleeps, goes on, in UTC epoch ms.
+_WAKES: Final = """
+SELECT payload->>'step_id', (payload->>'attempt')::int, round(extract(epoch FROM fire_at) * 1000)::bigint
+FROM engine_timer WHERE partition = %s AND run_uid = %s AND payload->>'kind' = 'TimerFired'
 """
 
 _ITERATION_COLUMNS: Final = ", ".join(f"i.{name}" for name in IterationRecord.__struct_fields__)
@@ -177,12 +184,17 @@ class StepReader:
             served = tuple(
                 (queue, frozenset(keys or ())) for queues, keys in await cursor.fetchall() for queue in queues or ()
             )
+        wakes: dict[tuple[str, int], int] = {}
+        if any(StepStatus(a.status).is_retried for a in attempts):
+            cursor = await conn.execute(_WAKES, (run.partition, run.run_uid))
+            wakes = {(step_id, attempt): fire_ms for step_id, attempt, fire_ms in await cursor.fetchall()}
         return AttemptDetail(
             run=run,
             workflow=definitions[run.definition_uid],
             internal_id=await read_internal_id(conn, run.root_workflow_id),
             attempts=tuple(attempts),
             served=served,
+            wakes=wakes,
         )
 
 

@@ -380,6 +380,8 @@ engine_timer = Table(
     Column("payload", JSON, nullable=False, comment="the event to apply when it fires"),
     PrimaryKeyConstraint("partition", "id"),
     Index("ix_engine_timer_fire", "partition", "fire_at"),
+    # For who asks when a step is tried again.
+    Index("ix_engine_timer_run", "partition", "run_uid"),
 )
 
 engine_dead_letter = Table(

@@ -8,10 +8,11 @@ from typing import Any
 from maestro_py.api.responses import present
 from maestro_py.api.views.params import step_params_document
 from maestro_py.api.views.rendered import dag, prepare, step_definitions
+from maestro_py.api.views.retries import announced, next_attempt_document, retries_document
 from maestro_py.api.views.scopes import steps_of
 from maestro_py.api.views.step_states import PublicState, public_state
 from maestro_py.api.views.timelines import Event, became, in_order, logged
-from maestro_py.model.definition import Step, retry_policy_of
+from maestro_py.model.definition import Step
 from maestro_py.model.ids import inline_workflow_id
 from maestro_py.model.statuses import Dispatch
 from maestro_py.ports.api_records import AttemptDetail, AttemptRecord
@@ -41,6 +42,7 @@ def _step_document(
 ) -> dict[str, Any]:
     run = detail.run
     state = public_state(attempt.status, attempt.times, attempt.dispatch, attempt.claimed_at, attempt.reported_at)
+    following = next_attempt_document(attempt, step, state.status, detail.wakes)
     return present(
         workflow_id=run.workflow_id,
         workflow_instance_id=run.instance_id,
@@ -57,11 +59,12 @@ def _step_document(
         params=step_params_document(run, step, attempt, state),
         outputs=attempt.outputs,
         transition={"predecessors": node["predecessors"], "successors": _edges(attempt, node["successors"], state)},
-        step_retry=_retry(attempt, step),
+        step_retry=retries_document(attempt, step),
         timeout_in_millis=attempt.timeout_ms,
         runtime_state={"status": state.status, **state.times},
         artifacts=_foreach_artifact(detail, attempt),
-        timeline=_timeline(detail, attempt, state, enriched),
+        timeline=_timeline(detail, attempt, state, following, enriched),
+        next_attempt=following,
         dispatch=_dispatch(attempt),
     )
 
@@ -75,21 +78,6 @@ def _edges(attempt: AttemptRecord, successors: Mapping[str, str], state: PublicS
             result = True if attempt.edges is None else attempt.edges.get(successor, True)
             edges[successor] |= {"evaluated_result": result, "evaluated_time": state.times.get("end_time", 0)}
     return edges
-
-
-def _retry(attempt: AttemptRecord, step: Step) -> dict[str, Any]:
-    policy = retry_policy_of(step)
-    return {
-        "error_retries": attempt.error_retries,
-        "error_retry_limit": policy.error_retry_limit,
-        "platform_retries": attempt.platform_retries,
-        "platform_retry_limit": policy.platform_retry_limit,
-        "timeout_retries": attempt.timeout_retries,
-        "timeout_retry_limit": policy.timeout_retry_limit,
-        "manual_retries": 0,
-        "retryable": True,
-        "backoff": policy.backoff,
-    }
 
 
 def _foreach_artifact(detail: AttemptDetail, attempt: AttemptRecord) -> dict[str, Any] | None:
@@ -115,7 +103,13 @@ def _foreach_artifact(detail: AttemptDetail, attempt: AttemptRecord) -> dict[str
     }
 
 
-def _timeline(detail: AttemptDetail, attempt: AttemptRecord, state: PublicState, enriched: bool) -> list[Event]:
+def _timeline(
+    detail: AttemptDetail,
+    attempt: AttemptRecord,
+    state: PublicState,
+    following: Mapping[str, Any] | None,
+    enriched: bool,
+) -> list[Event]:
     events: list[Event] = list(attempt.timeline or ())
     if enriched:
         events += [became(ms, status) for status, ms in attempt.times.items()]
@@ -124,6 +118,8 @@ def _timeline(detail: AttemptDetail, attempt: AttemptRecord, state: PublicState,
     if attempt.message:
         level = "INFO" if state.status.is_complete else "ERROR"
         events.append(logged(state.times.get("end_time", state.times.get("modify_time", 0)), attempt.message, level))
+    if following is not None:
+        events.append(announced(following, state.times.get("end_time", 0)))
     return in_order(events)
 
 
