@@ -51,6 +51,9 @@ class RecordingTransport:
         self.on_send(addresses)
         self.sent += addresses
 
+    def pass_on(self, addresses: Collection[Address]) -> None:
+        raise NotImplementedError("the API hears no hints")
+
     def subscribe(self, addresses: Collection[Address], on_hint: OnHint) -> Subscription:
         raise NotImplementedError("the API listens to no hints")
 

@@ -9,7 +9,7 @@ import pytest
 
 from maestro_py.supervisor.embedded_kafka import EmbeddedKafka
 from maestro_py.supervisor.embedded_postgres import EmbeddedPostgres
-from tests.kafka import broker_directory, kafka_for_tests, started, topics_of_a_run
+from tests.kafka import broker_directory, kafka_for_tests, started, topics_of_a_run, topics_of_a_system
 from tests.postgres import (
     PostgresForTests,
     migrated_private_postgres,
@@ -55,9 +55,26 @@ def data_directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def system(database_url: str) -> Iterator[System]:
+def transport() -> str:
+    """What carries the hints of a test's system; `tests.system.BOTH_TRANSPORTS` runs a test over each."""
+    return "postgres"
+
+
+@pytest.fixture
+def carrier(transport: str, request: pytest.FixtureRequest) -> Iterator[dict[str, object]]:
+    """The settings of a system by which its hints travel by *transport*, by topics of the test's own if by Kafka."""
+    if transport == "postgres":
+        yield {}
+        return
+    servers, prefix = request.getfixturevalue("kafka_servers"), request.getfixturevalue("kafka_prefix")
+    with topics_of_a_system(servers, prefix) as own:
+        yield {"transport": transport, "kafka": servers, "kafka_prefix": own}
+
+
+@pytest.fixture
+def system(database_url: str, carrier: dict[str, object]) -> Iterator[System]:
     """The processes of a system on a database of the test's own; none runs yet."""
-    with running_system(database_url) as running:
+    with running_system(database_url, **carrier) as running:
         yield running
 
 

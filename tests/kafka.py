@@ -22,6 +22,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from maestro_py.supervisor.embedded_kafka import EmbeddedKafka
 from maestro_py.supervisor.errors import SupervisorError
+from maestro_py.transport.kafka_cluster import KafkaCluster, TopicKeeper
+from maestro_py.transport.topics import Topics
 
 _ROOM_BYTES = 512 << 20
 _ADVICE = (
@@ -85,6 +87,22 @@ def topics_of_a_run(servers: str) -> Iterator[str]:
     # A loop of its own, and not the one that an asynchronous test has set.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(delete_topics(servers, prefix))
+
+
+@contextmanager
+def topics_of_a_system(servers: str, prefix: str) -> Iterator[str]:
+    """
+    Yield a prefix for one system's topics, which begins with *prefix*; they are there, as `maestro topics create` does.
+
+    A group of an earlier system's would wait for the workers that its test has killed; and while a queue has no topic,
+    hints for it are dropped, for up to a second after its first worker has come.
+    """
+    own = f"{prefix}-{uuid4().hex[:8]}"
+    topics = Topics(own)
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(TopicKeeper(KafkaCluster(servers=servers)).create([*topics.fixed, topics.steps("default")]))
+        yield own
+        runner.run(delete_topics(servers, own))
 
 
 async def delete_topics(servers: str, prefix: str) -> None:

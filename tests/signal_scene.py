@@ -136,6 +136,9 @@ class RecordingTransport:
             if heard:
                 on_hint(heard)
 
+    def pass_on(self, addresses: Collection[Address]) -> None:
+        raise NotImplementedError("a signal service has room for every hint")
+
     def subscribe(self, addresses: Collection[Address], on_hint: OnHint) -> _RecordingSubscription:
         self._receivers.append((frozenset(addresses), on_hint))
         return _RecordingSubscription()

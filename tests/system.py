@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import uuid
 from collections import defaultdict
@@ -21,10 +19,13 @@ from typing import Any, Self
 
 import httpx2
 import psycopg
+import pytest
 
 from maestro_py.testing.waiting import wait_until
+from tests.nursery import nursery
 
-ROOT = Path(__file__).parents[1]
+#: Runs a test of a system once over each transport.
+BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["postgres", "kafka"])
 #: Statuses of a run that has ended.
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMED_OUT"})
 
@@ -35,35 +36,24 @@ class OsProcess:
     def __init__(self, kind: str, module: str, arguments: list[str], environ: Mapping[str, str], log: Path) -> None:
         self.kind = kind
         self.log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                cwd=ROOT,
-                env=environ,
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+        self.pid = nursery().start(module, arguments, environ, log)
+        self._status: int | None = None
 
     @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
-        return self._process.poll() is None
+        if self._status is None:
+            self._status = nursery().poll(self.pid)
+        return self._status is None
 
     def kill(self) -> None:
         """SIGKILL, and reap."""
-        self._process.kill()
-        self._process.wait(10)
+        self._signal(signal.SIGKILL)
+        self.wait(10)
 
     def pause(self) -> None:
         """SIGSTOP: it is alive and does nothing."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     @property
     def is_paused(self) -> bool:
@@ -72,21 +62,27 @@ class OsProcess:
 
     def resume(self) -> None:
         """SIGCONT."""
-        os.kill(self.pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def terminate(self, within_seconds: float = 20.0) -> int:
         """SIGTERM, and return its exit status."""
-        self._process.terminate()
-        return self._process.wait(within_seconds)
+        self._signal(signal.SIGTERM)
+        return self.wait(within_seconds)
 
     def wait(self, within_seconds: float) -> int:
-        """Wait for it to end by itself."""
-        return self._process.wait(within_seconds)
+        """Wait for it to end by itself, and return its exit status: minus the signal that ended it."""
+        wait_until(lambda: not self.is_running, within_seconds, seen=self.log.read_text)
+        assert self._status is not None
+        return self._status
 
     def begin_dispose(self) -> None:
         """Have it end whatever state it is in; its children notice."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Its id is nobody else's before its status was asked for.
         if self.is_running:
-            self._process.kill()
+            os.kill(self.pid, number)
 
 
 class System:

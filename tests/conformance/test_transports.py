@@ -8,8 +8,9 @@ An implementation is one entry of `IMPLEMENTATIONS`: how to build the transport 
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 from uuid import uuid4
@@ -121,6 +122,30 @@ async def test_some_worker_of_a_queue_hears_of_each_step(processes: Processes) -
             ear.heard.clear()
         sender.send([queue])
         await wait_until_async(lambda: any(ear.heard for ear in ears))
+
+
+async def test_a_hint_that_workers_pass_on_reaches_every_other_worker(processes: Processes) -> None:
+    """Each that has no room for what it heard passes it on, so a round of busy workers ends at the one that is free."""
+    sender = await processes.another()
+    queue = Address(HintKind.STEPS, "passed")
+    workers = [await processes.another() for _ in range(3)]
+    ears = [Ear(worker, queue) for worker in workers]
+    for ear in ears:
+        await ear.hears_from(sender, queue)
+
+    # The first rounds may be helped by the group that forms, whose members are told that they missed something.
+    for _ in range(10):
+        sender.send([queue])
+        left = set(range(len(ears)))
+        while left:
+            for number in await wait_until_async(functools.partial(_heard, ears)):
+                ears[number].heard.clear()
+                workers[number].pass_on([queue])
+                left.discard(number)
+
+
+def _heard(ears: Sequence[Ear]) -> list[int]:
+    return [number for number, ear in enumerate(ears) if ear.heard]
 
 
 async def test_a_process_hears_what_it_tells_itself(processes: Processes) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from maestro_py.testing.waiting import wait_until
+from tests.nursery import ROOT
 from tests.processes import descendants, is_alive
-from tests.system import ROOT, System, free_port, plain_environment, running_system
+from tests.system import System, free_port, plain_environment, running_system
 
 STEPS = 6
 

@@ -60,6 +60,15 @@ class Transport(Protocol):
         """Queue hints for sending, after the commit that justifies them; drop them when the queue is full."""
         ...
 
+    def pass_on(self, addresses: Collection[Address]) -> None:
+        """
+        Have another subscriber hear of STEPS *addresses* that this process has heard of and has no room for.
+
+        When each subscriber passes on what it heard, all of them have heard, and then it ends.  A transport of which
+        every subscriber hears anyway does nothing.
+        """
+        ...
+
     def subscribe(self, addresses: Collection[Address], on_hint: OnHint) -> Subscription:
         """
         Call *on_hint* for hints sent to *addresses*, until the subscription is closed.

@@ -94,6 +94,10 @@ class FaultyTransport:
         for address in left:
             self._send_late(address)
 
+    def pass_on(self, addresses: Collection[Address]) -> None:
+        """Pass on what is left of the hints."""
+        self._inner.pass_on([address for address in sorted(addresses) for _ in range(self._copies())])
+
     def subscribe(self, addresses: Collection[Address], on_hint: OnHint) -> Subscription:
         """Subscribe to the real transport."""
         return self._inner.subscribe(addresses, on_hint)

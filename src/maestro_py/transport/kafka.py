@@ -8,7 +8,7 @@ a hint.  A hint for an address that this very process listens to is delivered at
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,7 @@ from maestro_py.transport.deliveries import Deliveries, LocalSubscription
 from maestro_py.transport.kafka_cluster import KafkaCluster, TopicKeeper, end
 from maestro_py.transport.kafka_reader import KafkaReader, OwnPartitions, SharedTopic
 from maestro_py.transport.kafka_sender import KafkaSender
-from maestro_py.transport.topics import PREFIX, Topics, is_sendable
+from maestro_py.transport.topics import PREFIX, Lane, Topics, is_sendable, passed_on
 
 #: Different addresses that wait to be sent, at most.
 QUEUE_LIMIT: Final = 10_000
@@ -48,6 +48,9 @@ class KafkaTransport:
         self._sender = KafkaSender(cluster, self._keeper, self._topics, queue_limit=queue_limit, bury=self._bury)
         self._sending: asyncio.Task[None] | None = None
         self._reading: dict[OwnPartitions | SharedTopic, asyncio.Task[None]] = {}
+        self._readers: dict[OwnPartitions | SharedTopic, KafkaReader] = {}
+        #: How often the freshest hint for a queue, of those heard since we passed one on, had been passed on before.
+        self._passes: dict[Address, int] = {}
         self._is_changed = False
         #: Connections that are being closed, to servers that may not answer.
         self._buried: set[asyncio.Task[None]] = set()
@@ -70,6 +73,7 @@ class KafkaTransport:
         tasks = [self._sending, *self._reading.values()]
         self._sending = None
         self._reading.clear()
+        self._readers.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -86,9 +90,28 @@ class KafkaTransport:
                     continue
             self._sender.put(address)
 
+    def pass_on(self, addresses: Collection[Address]) -> None:
+        """Queue hints for the next member of each queue's group; drop those that each of them has heard."""
+        for address in addresses:
+            # None: it was no hint but the word that something was missed, which was for all of them.
+            passes = self._passes.pop(address, None)
+            topic = self._topics.steps(address.key).name
+            reader = self._readers.get(SharedTopic(topic))
+            if passes is None or reader is None:
+                continue
+            partition = reader.next_member(passes)
+            if partition is not None:
+                self._sender.put_into(Lane(topic, partition), passed_on(address.key, passes + 1))
+
     def subscribe(self, addresses: Collection[Address], on_hint: OnHint) -> LocalSubscription:
         """Call *on_hint* for hints sent to *addresses*, and for all of them after any time they may have been lost."""
         return self._deliveries.subscribe(addresses, on_hint)
+
+    def _arrive(self, heard: Mapping[Address, int]) -> None:
+        for address, passes in heard.items():
+            if address.kind is HintKind.STEPS:
+                self._passes[address] = min(passes, self._passes.get(address, passes))
+        self._deliveries.arrive(heard)
 
     # --- listening to what the subscriptions say ---
 
@@ -105,13 +128,14 @@ class KafkaTransport:
         wanted = self._wanted()
         for source in self._reading.keys() - wanted.keys():
             self._reading.pop(source).cancel()
+            del self._readers[source]
         for source in wanted.keys() - self._reading.keys():
-            reader = KafkaReader(
+            reader = self._readers[source] = KafkaReader(
                 self._cluster,
                 self._keeper,
                 self._topics,
                 source,
-                arrive=self._deliveries.arrive,
+                arrive=self._arrive,
                 missed=partial(self._deliveries.arrive, wanted[source]),
                 bury=self._bury,
             )

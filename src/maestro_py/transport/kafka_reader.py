@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -89,7 +90,7 @@ class KafkaReader:
         keeper: Makes the topics that are missing.
         topics: Their names.
         source: What to read.
-        arrive: Told the addresses that hints arrived for.
+        arrive: Told the addresses that hints arrived for, and how often the freshest hint for each was passed on.
         missed: Called when anything of *source* may have been missed.
         bury: Ends a consumer beside everything else: its servers may not answer.
     """
@@ -101,7 +102,7 @@ class KafkaReader:
         topics: Topics,
         source: OwnPartitions | SharedTopic,
         *,
-        arrive: Callable[[Collection[Address]], None],
+        arrive: Callable[[Mapping[Address, int]], None],
         missed: Callable[[], None],
         bury: Callable[[AIOKafkaConsumer], None],
     ) -> None:
@@ -133,6 +134,24 @@ class KafkaReader:
                 _log.exception("hints_reader_failed")
             await asyncio.sleep(self._pause)
             self._pause = min(2 * self._pause, _LAST_RETRY_SECONDS)
+
+    def next_member(self, passes: int) -> int | None:
+        """
+        Return a partition of the member that comes after this one in the group.
+
+        Partitions are dealt out in turn, so whoever has the next one comes next; the last comes before the first.
+        None: nobody else has any, or a hint that was passed on *passes* times has been at all of them.
+        """
+        consumer = self._member
+        if consumer is None or self._joining_since is not None:
+            return None
+        mine = {partition.partition for partition in consumer.assignment()}
+        count = len(consumer.partitions_for_topic(self._source.group) or ())
+        others = [after for number in mine if (after := (number + 1) % count) not in mine]
+        if not others or (passes + 1) * len(mine) >= count:
+            return None
+        chosen: int = random.choice(others)  # noqa: S311 - a spread, no secret
+        return chosen
 
     # --- one consumer, from its start to its first failure ---
 
@@ -184,14 +203,12 @@ class KafkaReader:
         with kafka_errors():
             while True:
                 records = await consumer.getmany(timeout_ms=_READ_WAIT_MS)
-                self._arrive(
-                    {
-                        address
-                        for partition, batch in records.items()
-                        for record in batch
-                        for address in self._topics.decode(partition.topic, record.value)
-                    }
-                )
+                heard: dict[Address, int] = {}
+                for partition, batch in records.items():
+                    for record in batch:
+                        for address, passes in self._topics.decode(partition.topic, record.value):
+                            heard[address] = min(passes, heard.get(address, passes))
+                self._arrive(heard)
 
     async def _watch(self, consumer: AIOKafkaConsumer) -> None:
         """Raise `KafkaUnavailable` when *consumer* has become deaf."""

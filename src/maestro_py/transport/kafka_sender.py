@@ -89,7 +89,14 @@ class KafkaSender:
 
     def put(self, address: Address) -> None:
         """Queue *address* for sending; drop it when the queue is full or no record can carry it."""
-        if not is_sendable(address.key) or not self._outbox.put(self._topics.lane(address), address.key):
+        if is_sendable(address.key):
+            self.put_into(self._topics.lane(address), address.key)
+        else:
+            self._dropped += 1
+
+    def put_into(self, lane: Lane, key: str) -> None:
+        """Queue *key*, which is sendable, for the partition of *lane*; drop it when the queue is full."""
+        if not self._outbox.put(lane, key):
             self._dropped += 1
             return
         self._idle.clear()

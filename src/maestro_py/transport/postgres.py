@@ -123,6 +123,9 @@ class PostgresTransport:
             self._sent.clear()
             self._wake.set()
 
+    def pass_on(self, addresses: Collection[Address]) -> None:
+        """Do nothing: every worker of a queue has heard of it."""
+
     def subscribe(self, addresses: Collection[Address], on_hint: OnHint) -> LocalSubscription:
         """Call *on_hint* for hints sent to *addresses*, and for all of them after any time they may have been lost."""
         return self._deliveries.subscribe(addresses, on_hint)

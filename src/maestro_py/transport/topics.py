@@ -11,7 +11,8 @@ topic                     partitions  read by
 ========================  ==========  ===========================================================
 
 The value of a record is the keys of its addresses, one a line; its topic tells their kind.  So a reader finds what
-is meant even where several keys share a partition.
+is meant even where several keys share a partition.  A hint that workers without room have passed on says how often:
+behind its key, after a zero.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ KEY_LIMIT_BYTES: Final = 7_900
 _ENGINE_PARTITIONS: Final = 64
 _WORKER_PARTITIONS: Final = 16
 _STEP_PARTITIONS: Final = 64
+
+_PASSES: Final = "\0"
 
 #: The number of a lane whose records may go to any partition.
 ANYWHERE: Final = -1
@@ -103,17 +106,23 @@ class Topics:
         """Return the topic of that *name*."""
         return next((topic for topic in self.fixed if topic.name == name), Topic(name, _STEP_PARTITIONS))
 
-    def decode(self, topic: str, value: bytes | None) -> Iterator[Address]:
-        """Yield the addresses that a record of *topic* with *value* carries."""
+    def decode(self, topic: str, value: bytes | None) -> Iterator[tuple[Address, int]]:
+        """Yield the addresses that a record of *topic* with *value* carries, and how often each was passed on."""
         if value is not None:
             kind = self._kinds.get(topic, HintKind.STEPS)
-            for key in value.decode(errors="replace").split("\n"):
-                yield Address(kind, key)
+            for line in value.decode(errors="replace").split("\n"):
+                key, _, passes = line.partition(_PASSES)
+                yield Address(kind, key), int(passes) if passes.isdecimal() else 0
 
 
 def encode(keys: list[str]) -> bytes:
     """Return the value of the record that carries *keys*."""
     return "\n".join(keys).encode()
+
+
+def passed_on(key: str, times: int) -> str:
+    """Return what stands for *key* in a record that says that the hint was passed on so often."""
+    return f"{key}{_PASSES}{times}"
 
 
 def is_sendable(key: str) -> bool:

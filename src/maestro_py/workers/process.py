@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import Awaitable, Collection
 from pathlib import Path
 from typing import Final
@@ -44,6 +45,8 @@ _AWAY_PAUSE_SECONDS: Final = 0.25
 #: With less than this part of the slots free, a claim waits a moment for more, in seconds.
 _FEW_SLOTS: Final = 8
 _GATHER_SECONDS: Final = 0.005
+#: Between two times that a worker without room passes hints on, in seconds: where all are busy, all do.
+_PASS_ON_SECONDS: Final = 0.2
 #: What a process that ends still waits for: programs that were told to end, and the last reports, in seconds.
 _LAST_WORDS_SECONDS: Final = 10.0
 
@@ -96,6 +99,9 @@ class WorkerProcess:
             store, transport, self.executor, self.claimer, self.reports, self._lease, options.beat_interval_ms
         )
         self._wake = asyncio.Event()
+        self._heard: set[Address] = set()  #: Queues of which hints came since the last claim.
+        self._leftover: set[Address] = set()  #: Those of them for which others are to look.
+        self._passes_on_from = 0.0  #: Monotonic time.
         self._may_be_more = True
         self.sweep_finds = 0  #: Attempts claimed that no hint had announced when a sweep found them.
         self._stopping = asyncio.Event()
@@ -147,8 +153,22 @@ class WorkerProcess:
     def _on_hints(self, addresses: Collection[Address]) -> None:
         if self._cancel_address in addresses:
             self.reconciler.ask()
-        if any(address.kind is HintKind.STEPS for address in addresses):
+        if queues := {address for address in addresses if address.kind is HintKind.STEPS}:
+            self._heard |= queues
             self._wake.set()
+
+    def _pass_on(self, heard: set[Address]) -> None:
+        """Have another worker look at what is more than our slots, soon: a hint need not wake more than one."""
+        if heard and not self._leftover:
+            due = max(0.0, self._passes_on_from - time.monotonic())
+            asyncio.get_running_loop().call_later(due, self._pass_on_now)
+        self._leftover |= heard
+
+    def _pass_on_now(self) -> None:
+        leftover, self._leftover = self._leftover, set()
+        if self.executor.free <= 0:  # or else we shall have looked ourselves
+            self._passes_on_from = time.monotonic() + _PASS_ON_SECONDS
+            self._transport.pass_on(leftover)
 
     def _on_free(self) -> None:
         if self._may_be_more:
@@ -171,6 +191,7 @@ class WorkerProcess:
         was_woken = True
         while not self._stopping.is_set():
             self._wake.clear()
+            heard, self._heard = self._heard, set()
             before = self.claimer.claimed
             try:
                 if not self._lease.is_over:
@@ -187,6 +208,8 @@ class WorkerProcess:
                 has_failed = True
                 await asyncio.sleep(_AWAY_PAUSE_SECONDS)
                 continue
+            if self._may_be_more:
+                self._pass_on(heard)
             if not was_woken:
                 self.sweep_finds += self.claimer.claimed - before
             self._describe(self._options.slots)

@@ -19,6 +19,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self.sent: list[Address] = []
+        self.passed_on: list[Address] = []
         self.is_open = False
         self.hints_dropped = 3
 
@@ -30,6 +31,9 @@ class Recorded:
 
     def send(self, addresses: Collection[Address]) -> None:
         self.sent.extend(addresses)
+
+    def pass_on(self, addresses: Collection[Address]) -> None:
+        self.passed_on.extend(addresses)
 
     def subscribe(self, addresses: Collection[Address], on_hint: OnHint) -> Subscription:
         raise NotImplementedError
@@ -69,6 +73,16 @@ def test_what_was_dropped_on_purpose_is_counted() -> None:
 
     assert [] == inner.sent
     assert 64 + 3 == transport.hints_dropped
+
+
+def test_hints_that_are_passed_on_are_lost_and_doubled_alike() -> None:
+    inner, others = Recorded(), Recorded()
+
+    FaultyTransport(inner, Faults(drop=1.0)).pass_on(ADDRESSES)
+    FaultyTransport(others, Faults(double=1.0)).pass_on(ADDRESSES)
+
+    assert [] == inner.passed_on
+    assert sorted(2 * ADDRESSES) == others.passed_on
 
 
 async def test_late_hints_overtake_one_another_and_arrive() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_py.ports.transport import Address, HintKind
-from maestro_py.transport.topics import ANYWHERE, KEY_LIMIT_BYTES, Lane, Topics, encode, is_sendable
+from maestro_py.transport.topics import ANYWHERE, KEY_LIMIT_BYTES, Lane, Topics, encode, is_sendable, passed_on
 
 TOPICS = Topics()
 #: What Kafka accepts as the name of a topic.
@@ -65,17 +65,17 @@ def test_queues_that_look_alike_are_told_apart(pair: tuple[str, str]) -> None:
 
 @given(st.lists(KEYS, unique=True, min_size=1))
 def test_a_record_carries_its_keys(keys: list[str]) -> None:
-    assert [steps(key) for key in keys] == list(TOPICS.decode("maestro.steps.any", encode(keys)))
+    assert [(steps(key), 0) for key in keys] == list(TOPICS.decode("maestro.steps.any", encode(keys)))
 
 
 def test_the_empty_key_of_signals_survives() -> None:
-    assert [Address(HintKind.SIGNALS, "")] == list(TOPICS.decode("maestro.signals", encode([""])))
+    assert [(Address(HintKind.SIGNALS, ""), 0)] == list(TOPICS.decode("maestro.signals", encode([""])))
 
 
 def test_a_record_of_somebody_else_does_no_harm() -> None:
     """Whoever writes to our topics by mistake wakes nobody by an address that does not exist."""
     assert [] == list(TOPICS.decode("maestro.engine", None))
-    assert [Address(HintKind.ENGINE, "\ufffd")] == list(TOPICS.decode("maestro.engine", b"\xff"))
+    assert [(Address(HintKind.ENGINE, "\ufffd"), 0)] == list(TOPICS.decode("maestro.engine", b"\xff"))
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "nul\0", "half \ud800", "x" * (KEY_LIMIT_BYTES + 1)])
@@ -88,3 +88,13 @@ def test_an_installation_may_have_topics_of_its_own() -> None:
 
     assert ["team-a.engine", "team-a.signals", "team-a.workers"] == [topic.name for topic in topics.fixed]
     assert "team-a.steps.gpu" == topics.steps("gpu").name
+
+
+def test_a_record_says_how_often_a_hint_was_passed_on() -> None:
+    value = encode(["gpu", passed_on("gpu", 3), passed_on("cpu", 1)])
+
+    assert [(steps("gpu"), 0), (steps("gpu"), 3), (steps("cpu"), 1)] == list(TOPICS.decode("maestro.steps.any", value))
+
+
+def test_a_record_that_says_something_else_there_is_a_hint_all_the_same() -> None:
+    assert [(steps("gpu"), 0)] == list(TOPICS.decode("maestro.steps.gpu", b"gpu\0often"))

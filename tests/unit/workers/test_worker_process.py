@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -186,6 +187,52 @@ async def test_a_limited_type_leaves_slots_for_others() -> None:
     limits = {request.backend_keys: request.limit for request in store.requests}
     assert 1 == gate.most_at_once
     assert {("gate",): 1, ("bench_noop",): 7} == limits
+
+
+QUEUE = Address(HintKind.STEPS, "default")
+
+
+async def test_what_is_more_than_the_free_slots_is_passed_on() -> None:
+    """A hint may have woken nobody else: another worker of the queue may have slots that wait."""
+    store, gate = ScriptedStore(), Gate()
+    async with working(store, [gate], slots=2, sweep_interval_ms=60_000) as rig:
+        await wait_until_async(lambda: store.requests)
+        store.queued = gates(3)
+        rig.hint_steps()
+        await wait_until_async(lambda: len(gate.running) == 2)
+        await wait_until_async(lambda: rig.transport.passed_on)
+
+    assert [QUEUE] == rig.transport.passed_on
+
+
+async def test_what_finds_room_is_not_passed_on() -> None:
+    store, gate = ScriptedStore(), Gate()
+    async with working(store, [gate], slots=4, sweep_interval_ms=60_000) as rig:
+        await wait_until_async(lambda: store.requests)
+        store.queued = gates(3)
+        rig.hint_steps()
+        await wait_until_async(lambda: len(gate.running) == 3)
+
+    assert [] == rig.transport.passed_on
+
+
+async def test_a_full_worker_passes_hints_on_five_times_a_second_at_most() -> None:
+    """Where all are full a hint would go round and round otherwise; and what no hint told is nobody's to pass on."""
+    store, gate = ScriptedStore(), Gate()
+    async with working(store, [gate], slots=1, sweep_interval_ms=50) as rig:
+        store.queued = gates(3)
+        await wait_until_async(lambda: gate.running)
+        rig.hint_steps()
+        await wait_until_async(lambda: rig.transport.passed_on)
+        began = time.monotonic()
+        hints = 0
+        while len(rig.transport.passed_on) < 4:
+            rig.hint_steps()
+            hints += 1
+            await asyncio.sleep(0)
+
+    assert time.monotonic() - began >= 0.5
+    assert hints > 10
 
 
 async def test_hints_are_not_needed() -> None:
