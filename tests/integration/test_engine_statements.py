@@ -19,10 +19,12 @@ UID = str(uuid.UUID(int=7))
 ARGUMENTS: dict[str, Any] = {
     **dict.fromkeys(("runs", "attempts", "evaluated", "new_attempts", "timers", "inbox", "events", "rows"), "[]"),
     **dict.fromkeys(("runs_expected", "attempts_expected", "evaluated_expected", "class"), 1),
-    **dict.fromkeys(("partition", "attempt", "after", "limit", "depth"), 1),
+    **dict.fromkeys(("partition", "attempt", "after", "limit", "depth", "first", "last", "bytes"), 1),
     **dict.fromkeys(("now_ms", "until_ms", "workflow_version", "parent_partition", "parent_attempt"), 1),
     **dict.fromkeys(("run_uid", "definition_uid", "parent_run_uid"), UID),
-    **dict.fromkeys(("step_id", "workflow_id", "scope", "correlation_id", "root_workflow_id", "parent_step_id"), "x"),
+    **dict.fromkeys(
+        ("step_id", "workflow_id", "scope", "correlation_id", "root_workflow_id", "parent_step_id", "name"), "x"
+    ),
     "partitions": [1, 2],
     "classes": [0, 1],
     "limits": [10, 10],

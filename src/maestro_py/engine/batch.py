@@ -14,7 +14,7 @@ from maestro_py.engine.decide.state import CHUNK, Run
 from maestro_py.engine.decide.table import decide
 from maestro_py.engine.dispatcher import Dispatcher
 from maestro_py.engine.evaluations import Evaluation
-from maestro_py.engine.launching import Launcher, inline_id
+from maestro_py.engine.launching import Launcher
 from maestro_py.engine.loading import Loader
 from maestro_py.engine.quarantine import Poisoned, Quarantine, held_because, is_stop
 from maestro_py.engine.rows import attempt_key, changed_attempt_row, event_row, new_attempt_row, run_row
@@ -366,7 +366,7 @@ class Batch:
 
     async def _stop_chunk(self, tx: EngineTransaction, run: Run, effect: StopIterations) -> None:
         told = StopRequested(effect.target, by="the enclosing foreach")
-        chunk = StopChunk(inline_id(run, effect.step_id), effect.after_iteration, CHUNK, encode_event(told))
+        chunk = StopChunk(run.iterations_id(effect.step_id), effect.after_iteration, CHUNK, encode_event(told))
         rows = await tx.stop_chunk(chunk)
         self.hinted.update(partition for partition, _ in rows)
         if len(rows) == CHUNK:

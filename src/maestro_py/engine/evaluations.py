@@ -12,13 +12,15 @@ from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from maestro_py.engine.decide.finish import failed_condition
+from maestro_py.engine.loop_results import with_results
 from maestro_py.expressions import ExpressionError, compile_expression
 from maestro_py.model.errors import BadRow, ParamError, StoreUnavailable
 from maestro_py.model.events import EdgesEvaluated, Event, ParamsEvaluated
-from maestro_py.params import Answer, EdgeWork, Work, decode_answer, encode_work
+from maestro_py.params import Answer, EdgeWork, StepWork, Work, decode_answer, encode_work
 from maestro_py.ports.engine_store import EngineStore
 from maestro_py.ports.evaluator import EvaluationAborted, Evaluator, EvaluatorBusy
 
@@ -27,6 +29,8 @@ _log = structlog.get_logger(__name__)
 #: Answers that the database could not take are tried again so often, and after so long, in seconds.
 _TRIES: Final = 5
 _PAUSE: Final = 0.5
+#: An evaluation may ask so often for results of loops.  Those that its texts name are one asking.
+_READINGS: Final = 20
 #: Documents that lie ready at a time: until its turn comes, an evaluation shares its values with the run.
 _PREPARED: Final = 4
 
@@ -84,10 +88,8 @@ class Evaluations:
     async def _evaluate(self, evaluation: Evaluation) -> None:
         try:
             async with self._turn:
-                # In a thread: a document may be as large as all parameters of an instance.
-                document = await asyncio.to_thread(_prepared, evaluation.work)
-                answer = await asyncio.to_thread(decode_answer, await self._evaluator.evaluate(document))
-        except EvaluatorBusy as exc:
+                answer = await answered(evaluation.work, self._evaluator, self._store)
+        except (EvaluatorBusy, StoreUnavailable) as exc:
             _log.warning("evaluation_postponed", run_uid=str(evaluation.run_uid), reason=str(exc))
             return
         except EvaluationAborted as exc:
@@ -107,6 +109,28 @@ class Evaluations:
                 self._hint([evaluation.partition])
                 return
         _log.warning("evaluation_untold", run_uid=str(evaluation.run_uid), step_id=evaluation.step_id)
+
+
+async def answered(work: Work, evaluator: Evaluator, store: EngineStore) -> Answer:
+    """
+    Have *work* evaluated; results of loops that it turns out to need are read from *store*, and it is evaluated again.
+
+    Raises:
+        EvaluatorBusy: too many wait already.
+        EvaluationAborted: it took too long, or ended its process again and again.
+        StoreUnavailable: PostgreSQL is away, and results cannot be read.
+    """
+    for _ in range(_READINGS + 1):
+        # In a thread: a document may be as large as all parameters of an instance.
+        document = await asyncio.to_thread(_prepared, work)
+        answer = await asyncio.to_thread(decode_answer, await evaluator.evaluate(document))
+        if not answer.unread:
+            return answer
+        assert isinstance(work, StepWork | EdgeWork), "no other sees loops"
+        world = await with_results(work.world, answer.unread, store)
+        work = msgspec.structs.replace(work, world=world)
+    why = f"its expressions compute more than {_READINGS} names of results of loops, one after the other"
+    return Answer(error=f"the evaluation was given up: {why}")
 
 
 def _prepared(work: Work) -> bytes:

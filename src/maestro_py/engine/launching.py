@@ -10,7 +10,7 @@ import orjson
 from maestro_py.engine.decide.state import CHUNK, OuterParams, ParentRef, Run
 from maestro_py.engine.loading import Loader
 from maestro_py.engine.rows import child_initiator
-from maestro_py.model.ids import inline_workflow_id, instance_key, new_uid, partition_of
+from maestro_py.model.ids import instance_key, new_uid, partition_of
 from maestro_py.ports.engine_store import AttemptKey, EngineTransaction, Launch
 
 
@@ -48,7 +48,7 @@ class Launcher:
         outer = OuterParams(task["values"], task["outputs"]) if task else await self._loader.outer(self._tx, key)
         assert run.definition_uid is not None
         launch = Launch(
-            workflow_id=inline_id(run, key.step_id),
+            workflow_id=run.iterations_id(key.step_id),
             workflow_version=run.workflow_version,
             definition_uid=run.definition_uid,
             scope=f"{run.scope}/{key.step_id}" if run.scope else key.step_id,
@@ -102,8 +102,3 @@ class Launcher:
         joined = [values for chunk in chunks for values in chunk]
         offset = start - wanted.start * CHUNK
         return joined[offset : offset + count]
-
-
-def inline_id(run: Run, step_id: str) -> str:
-    """Return the workflow id that the iterations of a foreach of *run* have."""
-    return inline_workflow_id(run.internal_id, run.instance_id, run.workflow_id, step_id)

@@ -17,7 +17,7 @@ from maestro_py.expressions.render import plain
 from maestro_py.expressions.sources import Sources
 from maestro_py.expressions.state import State
 from maestro_py.expressions.statements import compile_statement
-from maestro_py.expressions.survey import survey
+from maestro_py.expressions.survey import Lookup, survey
 from maestro_py.expressions.syntax import parse
 
 _CACHED_CHARACTERS: Final = 500_000  # of all texts kept together
@@ -63,6 +63,11 @@ class CompiledExpression:
     def parameters(self) -> frozenset[str]:
         """The names that the expression reads by ``params.get('x')`` or ``params['x']``."""
         return self._surveyed.parameters
+
+    @property
+    def lookups(self) -> frozenset[Lookup]:
+        """What the expression asks of ``params.getFrom...``, as far as its text says."""
+        return self._surveyed.lookups
 
     @property
     def free_names(self) -> frozenset[str]:

@@ -6,7 +6,15 @@ from typing import Final, NamedTuple
 
 from maestro_py.expressions import nodes
 from maestro_py.expressions.classes import CLASSES
+from maestro_py.expressions.containers import LOOKUPS
 from maestro_py.expressions.nodes import Node
+
+
+class Lookup(NamedTuple):
+    """A call of a function of ``params`` that looks something up."""
+
+    function: str
+    arguments: tuple[str | None, ...]  #: None: computed, so known only when it runs.
 
 
 class Survey(NamedTuple):
@@ -17,6 +25,7 @@ class Survey(NamedTuple):
     loops: bool  #: Whether it can visit a node more than once.
     variables: frozenset[str]  #: Names it reads without having assigned them before.
     parameters: frozenset[str]  #: Names it reads by ``params.get('x')`` or ``params['x']``.
+    lookups: frozenset[Lookup]  #: What it asks of ``params.getFrom...``.
 
 
 class _Assigned(NamedTuple):
@@ -31,6 +40,7 @@ def survey(root: Node) -> Survey:
     own: set[str] = set()
     variables: set[str] = set()
     parameters: set[str] = set()
+    lookups: set[Lookup] = set()
     waiting: list[tuple[object, int]] = [(root, 0)]
     while waiting:
         node, level = waiting.pop()
@@ -49,14 +59,14 @@ def survey(root: Node) -> Survey:
             if node.name not in own and node.name != "params":
                 variables.add(node.name)
         elif isinstance(node, nodes.Chain):
-            _note_parameter(node, parameters)
+            _note_parameter(node, parameters, lookups)
             waiting.append((node.suffixes, level))
             if not (isinstance(node.primary, nodes.Name) and _is_class(node)):
                 waiting.append((node.primary, level))
         else:
             loops = loops or isinstance(node, nodes.Loop)
             waiting.extend((part, level if nested else level - 1) for part, nested in reversed(_parts(node)))
-    return Survey(depth, size, loops, frozenset(variables), frozenset(parameters))
+    return Survey(depth, size, loops, frozenset(variables), frozenset(parameters), frozenset(lookups))
 
 
 def _parts(node: object) -> list[tuple[object, bool]]:
@@ -100,14 +110,21 @@ def _is_class(chain: nodes.Chain) -> bool:
     )
 
 
-def _note_parameter(chain: nodes.Chain, parameters: set[str]) -> None:
+def _note_parameter(chain: nodes.Chain, parameters: set[str], lookups: set[Lookup]) -> None:
     if not (isinstance(chain.primary, nodes.Name) and chain.primary.name == "params"):
         return
     first = chain.suffixes[0]
-    key: object = None
+    key: str | None = None
     if isinstance(first, nodes.Index):
-        key = first.index
+        key = _constant(first.index)
+    elif isinstance(first, nodes.Call) and first.method in LOOKUPS:
+        lookups.add(Lookup(first.method, tuple(map(_constant, first.arguments))))
     elif isinstance(first, nodes.Call) and first.method == "get" and len(first.arguments) == 1:
-        key = first.arguments[0]
-    if isinstance(key, nodes.Literal) and isinstance(key.value, str):
-        parameters.add(key.value)
+        key = _constant(first.arguments[0])
+    if key is not None:
+        parameters.add(key)
+
+
+def _constant(node: object) -> str | None:
+    """Return the text that *node* always is, if it always is one."""
+    return node.value if isinstance(node, nodes.Literal) and isinstance(node.value, str) else None

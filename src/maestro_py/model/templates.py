@@ -53,6 +53,14 @@ class Mention(msgspec.Struct, frozen=True):
     alternatives: tuple[Reference, ...]
 
 
+def steps_inside(step_id: str) -> Iterator[tuple[str, str]]:
+    """Yield each way to read *step_id* as a foreach and a step inside it: ``loop.inner``, though ids may have dots."""
+    cut = step_id.find(".", 1)
+    while 0 < cut < len(step_id) - 1:
+        yield step_id[:cut], step_id[cut + 1 :]
+        cut = step_id.find(".", cut + 1)
+
+
 def parse_template(text: str) -> tuple[str | Mention, ...]:
     """Return *text* as literal parts and mentions, escapes resolved."""
     if "$" not in text:

@@ -26,6 +26,19 @@ from maestro_py.params.elsewhere import (
 from maestro_py.params.evaluation import evaluate_conditions, evaluate_step_params, render
 from maestro_py.params.facts import Facts
 from maestro_py.params.initiation import signals_of, start_facts
+from maestro_py.params.loop_results import (
+    RESULTS_LIMIT,
+    Found,
+    Loop,
+    LoopResults,
+    NoResults,
+    ResultsKey,
+    ResultsUnread,
+    judged,
+    loop_of,
+    results_key,
+    too_large,
+)
 from maestro_py.params.loops import MAX_ITERATIONS, LoopIterations, loop_iterations
 from maestro_py.params.outputs import merge_outputs
 from maestro_py.params.parameter import Parameter, ParamSource, decode_params, encode_params, parameter_of, plain_values
@@ -35,11 +48,13 @@ from maestro_py.params.scope import STEP_END_TIME, STEP_STATUS, Scope
 from maestro_py.params.system_params import DERIVED_PARAMS, STEP_PARAMS, derived_param, derived_params
 from maestro_py.params.validation import expression_names, trial_start
 from maestro_py.params.workflow_params import evaluate_workflow_params, merged_workflow_params
+from maestro_py.params.world import World
 
 __all__ = [
     "DECISION_VISITS",
     "DERIVED_PARAMS",
     "MAX_ITERATIONS",
+    "RESULTS_LIMIT",
     "STEP_END_TIME",
     "STEP_PARAMS",
     "STEP_STATUS",
@@ -47,15 +62,22 @@ __all__ = [
     "Budget",
     "EdgeWork",
     "Facts",
+    "Found",
+    "Loop",
     "LoopIterations",
+    "LoopResults",
+    "NoResults",
     "ParamSource",
     "Parameter",
     "Reference",
+    "ResultsKey",
+    "ResultsUnread",
     "Scope",
     "StartWork",
     "StepWork",
     "TrialWork",
     "Work",
+    "World",
     "answer",
     "coerce",
     "decode_answer",
@@ -72,7 +94,9 @@ __all__ = [
     "evaluate_timeout",
     "evaluate_workflow_params",
     "expression_names",
+    "judged",
     "loop_iterations",
+    "loop_of",
     "merge_outputs",
     "merged_workflow_params",
     "parameter_of",
@@ -81,11 +105,13 @@ __all__ = [
     "plain_values",
     "references",
     "render",
+    "results_key",
     "signals_of",
     "start_facts",
     "start_work",
     "started_params",
     "step_work",
+    "too_large",
     "trial_limits",
     "trial_start",
 ]

@@ -7,7 +7,7 @@ Evaluations as documents that any process can carry out: the definitions, and th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -18,62 +18,14 @@ from maestro_py.model.literals import infer_type
 from maestro_py.params.computing import Budget, as_param_error, unknown_name
 from maestro_py.params.evaluation import evaluate, evaluate_conditions
 from maestro_py.params.facts import Facts, FactSources
+from maestro_py.params.loop_results import ResultsKey, ResultsUnread
 from maestro_py.params.parameter import Parameter, ParamSource
-from maestro_py.params.references import asks_steps_by_computed_name, expressions_of, mentions_of, references, words_of
-from maestro_py.params.scope import Scope
-from maestro_py.params.system_params import DERIVED_PARAMS, STEP_PARAMS, derived_param
+from maestro_py.params.references import expressions_of
 from maestro_py.params.workflow_params import evaluate_merged, merged_workflow_params
+from maestro_py.params.world import WideScope, World, unread_results, world_of
 
 #: What whoever tries an expression may use, as a share of what the language allows.
 TRIAL_SHARE: Final = 10
-
-
-class WideScope(Scope, Protocol):
-    """A scope that can be copied whole."""
-
-    def all_outputs(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the outputs of every completed step in sight, by step."""
-        ...
-
-
-class World(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The part of a scope that an evaluation may need; a `Scope` itself."""
-
-    known: Facts
-    params: dict[str, Any] = {}
-    outputs: dict[str, dict[str, Any]] = {}
-
-    def param(self, name: str) -> Any:
-        """
-        Return the evaluated parameter *name*.
-
-        Raises:
-            KeyError: there is none.
-        """
-        if name in self.params:
-            return self.params[name]
-        if name in DERIVED_PARAMS:
-            return derived_param(name, self)
-        if name in STEP_PARAMS:
-            return self.known.step_param(name)
-        raise KeyError(name)
-
-    def all_params(self) -> Mapping[str, Any]:
-        """Return every parameter."""
-        return self.params
-
-    def output(self, step_id: str, name: str) -> Any:
-        """
-        Return an output of a completed step.
-
-        Raises:
-            KeyError: there is none.
-        """
-        return self.outputs[step_id][name]
-
-    def facts(self) -> Facts:
-        """Return the facts."""
-        return self.known
 
 
 class Work(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
@@ -129,11 +81,12 @@ class TrialWork(Work, frozen=True, tag="trial"):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of an evaluation: a value, or what is wrong and at which path."""
+    """What became of an evaluation: a value, what is wrong and at which path, or what is to be read before it."""
 
     value: Any = None
     error: str | None = None
     path: str = ""
+    unread: list[ResultsKey] = []  #: Put them into ``world.collected`` and ask again.
 
     def values(self) -> dict[str, Any]:
         """
@@ -171,7 +124,12 @@ def decode_answer(document: bytes) -> Answer:
 def answer(document: bytes) -> bytes:
     """Carry out the work that *document* describes, and return the answer as a document."""
     try:
-        return encode_answer(Answer(_carry_out(_WORK.decode(document))))
+        work = _WORK.decode(document)
+        if unread := _unread(work):
+            return encode_answer(Answer(unread=unread))
+        return encode_answer(Answer(_carry_out(work)))
+    except ResultsUnread as exc:  # by a name that an expression computed
+        return encode_answer(Answer(unread=[exc.key]))
     except ParamError as exc:
         return encode_answer(Answer(error=exc.message, path=exc.path))
 
@@ -188,12 +146,12 @@ def started_params(found: Answer) -> dict[str, Parameter]:
 
 def step_work(definitions: Mapping[str, ParamDefinition], scope: WideScope, step_id: str) -> StepWork:
     """Return the evaluation of a step's parameters as a document; nothing is evaluated or parsed for it."""
-    return StepWork(step_id, dict(definitions), _world_of(definitions, (), scope))
+    return StepWork(step_id, dict(definitions), world_of(definitions, (), scope))
 
 
 def edge_work(conditions: Mapping[str, str], own: Mapping[str, Any], scope: WideScope, step_id: str) -> EdgeWork:
     """Return the evaluation of a step's conditions as a document."""
-    return EdgeWork(step_id, dict(conditions), dict(own), _world_of({}, conditions.values(), scope))
+    return EdgeWork(step_id, dict(conditions), dict(own), world_of({}, conditions.values(), scope))
 
 
 def trial_limits(given: Mapping[str, int]) -> dict[str, int]:
@@ -241,6 +199,15 @@ def evaluate_start(work: StartWork, budget: Budget | None = None) -> dict[str, P
     )
 
 
+def _unread(work: Work) -> list[ResultsKey]:
+    match work:
+        case StepWork():
+            return unread_results(work.definitions, (), work.world)
+        case EdgeWork():
+            return unread_results({}, work.conditions.values(), work.world)
+    return []
+
+
 def _carry_out(work: Work) -> Any:
     match work:
         case StepWork():
@@ -266,38 +233,3 @@ def _tried(work: TrialWork) -> dict[str, Any]:
     except ExpressionError as exc:
         raise as_param_error(exc, "") from exc
     return {"result": result, "type": str(infer_type(result)) if result is not None else "NULL"}
-
-
-def _world_of(definitions: Mapping[str, ParamDefinition], conditions: Iterable[str], scope: WideScope) -> World:
-    sources = [*conditions, *(source for inner in definitions.values() for source in expressions_of(inner))]
-    words = set[str]().union(*map(words_of, sources))
-    for definition in definitions.values():
-        for mention in mentions_of(definition):
-            words.update(name for name, _ in mention.alternatives[-1].readings())
-    known = scope.all_params()
-    if "params" in words:
-        params = dict(known)
-    else:
-        if not words.isdisjoint(DERIVED_PARAMS):
-            words |= {"RUN_TS", *DERIVED_PARAMS}
-        params = {name: known[name] for name in words if name in known}
-    if any(map(asks_steps_by_computed_name, sources)):
-        outputs = {step_id: dict(values) for step_id, values in scope.all_outputs().items()}
-    else:
-        outputs = _outputs_of(definitions, sources, scope)
-    return World(scope.facts(), params, outputs)
-
-
-def _outputs_of(
-    definitions: Mapping[str, ParamDefinition], sources: Iterable[str], scope: Scope
-) -> dict[str, dict[str, Any]]:
-    outputs: dict[str, dict[str, Any]] = {}
-    for reference in references(definitions, sources):
-        for name, _ in reference.readings() if reference.step_id else ():
-            try:
-                value = scope.output(reference.step_id or "", name)
-            except KeyError:
-                continue
-            outputs.setdefault(reference.step_id or "", {})[name] = value
-            break
-    return outputs

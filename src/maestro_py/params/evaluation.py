@@ -8,22 +8,21 @@ a chain of a thousand parameters is as good as one of two.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from maestro_py.expressions import CompiledExpression, ExpressionError
 from maestro_py.model.definition import ParamDefinition, ParamType
 from maestro_py.model.errors import ParamError
-from maestro_py.model.templates import Mention, Reference, mention_of
+from maestro_py.model.templates import mention_of
 from maestro_py.params.computing import Budget, as_param_error, fitted, truth, unknown_name
 from maestro_py.params.facts import FactSources
 from maestro_py.params.interpolation import Interpolation
+from maestro_py.params.naming import MISSING, Names
 from maestro_py.params.parameter import Parameter, parameter_of
 from maestro_py.params.references import definition_in_map, expressions_of, mentions_of
 from maestro_py.params.scope import Scope
-
-_MISSING: Final[Any] = object()
 
 
 def evaluate_step_params(
@@ -88,8 +87,7 @@ def render(value: Any, scope: Scope, path: str) -> Any:
     Raises:
         ParamError: a reference names nothing, or the result is larger than 64 MB.
     """
-    evaluation = _Evaluation({}, scope, "")
-    return Interpolation(evaluation.named).render(value, path)
+    return Interpolation(Names({}, {}, scope, "").named).render(value, path)
 
 
 def evaluate(
@@ -122,7 +120,7 @@ class _Unready(Exception):  # nothing is wrong; it never leaves this file
 
 
 class _Evaluation:
-    """One evaluation: what is known so far, and how a name is resolved."""
+    """One evaluation: what is known so far, and what is to be evaluated next."""
 
     def __init__(
         self,
@@ -138,11 +136,11 @@ class _Evaluation:
         self._definitions = definitions
         self._scope = scope
         self._root = root
-        self._step_id = step_id
         self._budget = budget or Budget()
         self._of_workflow = of_workflow
         self._results: dict[str, Any] = dict(known) if known else {}
-        self._interpolation = Interpolation(self.named)
+        self._names = Names(definitions, self._results, scope, step_id)
+        self._interpolation = Interpolation(self._names.named)
         self._sources: FactSources | None = None
 
     def all(self) -> dict[str, Any]:
@@ -156,13 +154,6 @@ class _Evaluation:
             return truth(self._computed(source, path), source)
         except ExpressionError as exc:
             raise as_param_error(exc, path) from exc
-
-    def named(self, mention: Mention, path: str) -> Any:
-        """Return what *mention* names; whatever it needs has been evaluated before."""
-        value = self._value_named(mention, path)
-        if value is _MISSING:
-            raise ParamError(path, _names_nothing(mention))
-        return value
 
     # --- in which order ------------------------------------------------------------------------------------
 
@@ -187,7 +178,7 @@ class _Evaluation:
     def _needs(self, name: str) -> Iterator[str]:
         definition = self._definitions[name]
         for mention in mentions_of(definition):
-            need = self._unevaluated(mention)
+            need = self._names.unevaluated(mention)
             if need is not None:
                 yield need
         for source in expressions_of(definition):
@@ -195,28 +186,13 @@ class _Evaluation:
 
     def _needs_of_expression(self, expression: CompiledExpression) -> Iterator[str]:
         for variable in expression.variables:
-            need = self._unevaluated(mention_of(variable))
+            need = self._names.unevaluated(mention_of(variable))
             if need is not None:
                 yield need
         if self._of_workflow:
             for name in expression.parameters:
                 if name in self._definitions and name not in self._results:
                     yield name
-
-    def _unevaluated(self, mention: Mention) -> str | None:
-        """Return the parameter of ours that *mention* means and that has no result yet."""
-        *outputs, param = mention.alternatives
-        for reference in outputs:
-            if self._is_own(reference) and reference.name in self._definitions:
-                return None if reference.name in self._results else reference.name
-        if outputs and any(self._outputs(mention)):
-            return None
-        for name, _ in param.readings():
-            if name in self._results or self._scope_param(name) is not _MISSING:
-                return None
-            if name in self._definitions:
-                return name
-        return None
 
     # --- one parameter -------------------------------------------------------------------------------------
 
@@ -245,8 +221,8 @@ class _Evaluation:
         expression = self._compiled(source, path)
         names: dict[str, Any] = {"params": _ParamsMap(self)}
         for variable in expression.variables:
-            value = self._value_named(mention_of(variable), path)
-            if value is _MISSING:
+            value = self._names.value(mention_of(variable), path)
+            if value is MISSING:
                 raise unknown_name(variable, source)
             names[variable] = value
         if self._sources is None:
@@ -258,68 +234,6 @@ class _Evaluation:
             return self._budget.compiled(source)
         except ExpressionError as exc:
             raise as_param_error(exc, path) from exc
-
-    # --- what a name means ---------------------------------------------------------------------------------
-
-    def _value_named(self, mention: Mention, path: str) -> Any:
-        """Return what *mention* names, or _MISSING."""
-        *outputs, param = mention.alternatives
-        if outputs and (value := self._output_named(mention, path)) is not _MISSING:
-            return value
-        for name, way in param.readings():
-            value = self._known_param(name)
-            if value is not _MISSING:
-                return _descend(value, way, mention, path) if way else value
-        return _MISSING
-
-    def _output_named(self, mention: Mention, path: str) -> Any:
-        """Return the output that *mention* names, or _MISSING."""
-        found = list(self._outputs(mention))
-        if not found:
-            return _MISSING
-        if len(found) > 1:
-            steps = " or ".join(f"step '{step_id}'" for step_id, _, _ in found)
-            raise ParamError(path, f"'{mention.text}' may mean {steps}; write ${{step.output.name}}")
-        _, value, way = found[0]
-        return _descend(value, way, mention, path)
-
-    def _outputs(self, mention: Mention) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
-        """Yield what each alternative of *mention* that is an output names: step, value, and the way into the value."""
-        for reference in mention.alternatives[:-1]:
-            assert reference.step_id is not None
-            for name, way in reference.readings():
-                value = self._output(reference, name)
-                if value is not _MISSING:
-                    yield reference.step_id, value, way
-                    break
-
-    def _output(self, reference: Reference, name: str) -> Any:
-        """Return an output of an upstream step, a parameter of the step itself, or one of a signal; or _MISSING."""
-        assert reference.step_id is not None
-        if self._is_own(reference):
-            return self._results.get(name, _MISSING)
-        try:
-            return self._scope.output(reference.step_id, name)
-        except KeyError:
-            pass
-        try:
-            return self._scope.facts().signal(reference.step_id, name)
-        except KeyError:
-            return _MISSING
-
-    def _is_own(self, reference: Reference) -> bool:
-        return bool(self._step_id) and reference.step_id == self._step_id
-
-    def _known_param(self, name: str) -> Any:
-        if name in self._results:
-            return self._results[name]
-        return self._scope_param(name)
-
-    def _scope_param(self, name: str) -> Any:
-        try:
-            return self._scope.param(name)
-        except KeyError:
-            return _MISSING
 
     def _path(self, name: str) -> str:
         return f"{self._root}.{name}" if self._root else name
@@ -351,7 +265,7 @@ class _Evaluation:
         """Say whether the workflow has a parameter *name*, evaluated or not."""
         if self._of_workflow and name in self._definitions:
             return True
-        return isinstance(name, str) and self._scope_param(name) is not _MISSING
+        return isinstance(name, str) and self._names.scope_param(name) is not MISSING
 
 
 class _ParamsMap(Mapping[str, Any]):
@@ -373,24 +287,6 @@ class _ParamsMap(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _descend(value: Any, way: Sequence[str], mention: Mention, path: str) -> Any:
-    for key in way:
-        if isinstance(value, Mapping) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and key.isascii() and key.isdigit() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            raise ParamError(path, f"'{mention.text}': there is no '{key}' in that value")
-    return value
-
-
-def _names_nothing(mention: Mention) -> str:
-    reference = mention.alternatives[0]
-    if reference.step_id is None:
-        return f"'{mention.text}' names no parameter"
-    return f"'{mention.text}' names nothing: no upstream step '{reference.step_id}' has an output '{reference.name}'"
 
 
 def _names_cycle(waiting: Sequence[str], need: str) -> str:

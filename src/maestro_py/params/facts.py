@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from maestro_py.expressions import ExpressionError
+from maestro_py.params.loop_results import NoResults
 
 #: What ``params.getExecutionEnvironment()`` gives.
 EXECUTION_ENVIRONMENT: Final = "prod"
@@ -34,8 +35,11 @@ _STEP_FIELDS: Final = frozenset(
         *("step_type_info", "MAESTRO_STEP_ERROR_RETRIES"),
     }
 )
-_SUBWORKFLOWS: Final = "subworkflow steps are not supported yet"
-_FOREACHES: Final = "the outputs of iterations stay with them; read them with a step inside the foreach"
+#: What a look-up asks of, where this version does not have it: no call of it can give anything.
+UNSERVED: Final = {
+    "getFromSubworkflow": "subworkflow steps are not supported yet",
+    "getFromSignalDependency": "signal dependencies are not supported yet",
+}
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,7 +75,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Outputs(Protocol):
-    """Knows the outputs of completed steps."""
+    """Knows the outputs of completed steps, and the results of completed loops."""
 
     def output(self, step_id: str, name: str) -> Any:
         """
@@ -79,6 +83,19 @@ class Outputs(Protocol):
 
         Raises:
             KeyError: the step is not complete, or has none.
+            NoResults: it means results of a foreach, and they make no array.
+            ResultsUnread: it means results of a foreach, and they have not been read.
+        """
+        ...
+
+    def results(self, foreach: str, step_id: str, name: str) -> list[Any]:
+        """
+        Return the output *name* of *step_id* in each iteration of *foreach*.
+
+        Raises:
+            KeyError: the foreach is not complete, or has no such step.
+            NoResults: they make no array.
+            ResultsUnread: they have not been read.
         """
         ...
 
@@ -89,7 +106,7 @@ class FactSources:
 
     Args:
         facts: What is known.
-        outputs: Where ``getFromStep(step, param)`` looks.
+        outputs: Where ``getFromStep(step, param)`` and ``getFromForeach`` look.
     """
 
     def __init__(self, facts: Facts, outputs: Outputs) -> None:
@@ -131,11 +148,10 @@ class FactSources:
                 return self._from_signal(signal, name)
             case "getFromSignalOrDefault", (signal, name, default):
                 return self._from_signal_or_default(signal, name, default)
-            case "getFromForeach", _:
-                raise ExpressionError(f"params.getFromForeach: {_FOREACHES}")
-            case "getFromSubworkflow", _:
-                raise ExpressionError(f"params.getFromSubworkflow: {_SUBWORKFLOWS}")
-        raise ExpressionError(f"params.{function} with {len(arguments)} arguments is not supported yet")
+            case "getFromForeach", (foreach, step_id, name):
+                return self._from_foreach(foreach, step_id, name)
+        why = UNSERVED.get(function, f"with {len(arguments)} arguments it is not supported yet")
+        raise ExpressionError(f"params.{function}: {why}")
 
     def call_util(self, function: str, arguments: tuple[object, ...]) -> object:
         """Raise ExpressionError: no function was registered."""
@@ -160,6 +176,17 @@ class FactSources:
         except KeyError:
             message = f"params.getFromStep: no completed step '{step_id}' upstream has a parameter '{name}'"
             raise ExpressionError(message) from None
+        except NoResults as exc:
+            raise ExpressionError(f"params.getFromStep: {exc}") from None
+
+    def _from_foreach(self, foreach: str, step_id: str, name: str) -> object:
+        try:
+            return self._outputs.results(foreach, step_id, name)
+        except KeyError:
+            message = f"params.getFromForeach: no completed foreach '{foreach}' upstream has a step '{step_id}'"
+            raise ExpressionError(message) from None
+        except NoResults as exc:
+            raise ExpressionError(f"params.getFromForeach: {exc}") from None
 
     def _from_signal(self, signal: str, name: str) -> object:
         try:

@@ -13,6 +13,7 @@ from maestro_py.model.templates import Mention, Reference, mention_of, mentions_
 
 __all__ = [
     "Reference",
+    "asks_loops_by_computed_name",
     "asks_steps_by_computed_name",
     "definition_in_map",
     "expressions_of",
@@ -23,6 +24,9 @@ __all__ = [
 
 _WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _ASKED_OF_STEP: Final = re.compile(r"getFromStep\s*\(\s*(['\"])([^'\"]+)\1\s*,\s*(['\"])([^'\"]+)\3\s*\)")
+_ASKED_OF_LOOP: Final = re.compile(
+    r"getFromForeach\s*\(\s*(['\"])([^'\"]+)\1\s*,\s*(['\"])([^'\"]+)\3\s*,\s*(['\"])([^'\"]+)\5\s*\)"
+)
 
 
 def references(definitions: Mapping[str, ParamDefinition], conditions: Iterable[str] = ()) -> frozenset[Reference]:
@@ -55,9 +59,15 @@ def asks_steps_by_computed_name(source: str) -> bool:
     return len(_ASKED_OF_STEP.findall(source)) < source.count("getFromStep")
 
 
+def asks_loops_by_computed_name(source: str) -> bool:
+    """Say whether an expression asks for results of a foreach in a way that is not literal."""
+    return len(_ASKED_OF_LOOP.findall(source)) < source.count("getFromForeach") or asks_steps_by_computed_name(source)
+
+
 def _in_expression(source: str) -> set[Reference]:
     found = {reference for word in words_of(source) for reference in mention_of(word).alternatives}
     found.update(Reference(step_id, name) for _, step_id, _, name in _ASKED_OF_STEP.findall(source))
+    found.update(Reference(f"{loop}.{inner}", name) for _, loop, _, inner, _, name in _ASKED_OF_LOOP.findall(source))
     return found
 
 

@@ -32,8 +32,24 @@ class Scope(Protocol):
         """
         Return the output *name* of the completed step, or its evaluated parameter of that name.
 
+        Of a foreach: its parameter of that name; failing that, what its only step, or the step *inner* of
+        ``loop.inner``, has of that name in each iteration.
+
         Raises:
             KeyError: there is no such step upstream, or it reported no such output.
+            NoResults: the iterations of a foreach have no scalars of that name that make an array.
+            ResultsUnread: the results of a foreach are meant, which are read elsewhere.
+        """
+        ...
+
+    def results(self, foreach: str, step_id: str, name: str) -> list[Any]:
+        """
+        Return the output *name* of *step_id* in each iteration of the completed *foreach*.
+
+        Raises:
+            KeyError: there is no such foreach upstream, or no such step in it.
+            NoResults: the iterations have no scalars of that name that make an array.
+            ResultsUnread: they are read elsewhere.
         """
         ...
 
@@ -59,6 +75,10 @@ class EmptyScope:
     def output(self, step_id: str, name: str) -> Any:
         """Raise KeyError: there is nothing."""
         raise KeyError(step_id, name)
+
+    def results(self, foreach: str, step_id: str, name: str) -> list[Any]:
+        """Raise KeyError: there is nothing."""
+        raise KeyError(foreach, step_id, name)
 
     def facts(self) -> Facts:
         """Return what was handed in."""

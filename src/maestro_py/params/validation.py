@@ -10,7 +10,7 @@ from maestro_py.expressions import ExpressionError, compile_expression
 from maestro_py.model.definition import ParamDefinition, ParamType, Workflow
 from maestro_py.model.forms import ExpressionNames
 from maestro_py.params.elsewhere import StartWork, start_work
-from maestro_py.params.facts import VALIDATION, Facts
+from maestro_py.params.facts import UNSERVED, VALIDATION, Facts
 
 #: What a dry run puts in place of these parameters of type STRING (specification 4.5).
 _DRY_RUN_DATE: Final = "20210101"
@@ -28,7 +28,9 @@ def expression_names(source: str) -> ExpressionNames:
         compiled = compile_expression(source)
     except ExpressionError as exc:
         raise ValueError(exc.render()) from exc
-    return ExpressionNames(compiled.variables, compiled.parameters)
+    functions = sorted({function for function, _ in compiled.lookups} & UNSERVED.keys())
+    unserved = tuple(f"params.{name}: {UNSERVED[name]}, so a call of it can give nothing" for name in functions)
+    return ExpressionNames(compiled.variables, compiled.parameters, compiled.lookups, unserved)
 
 
 def trial_start(workflow: Workflow, *, owner: str, now_ms: int) -> StartWork:

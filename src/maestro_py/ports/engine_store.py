@@ -14,6 +14,7 @@ from uuid import UUID
 
 from maestro_py.model.definition import Workflow
 from maestro_py.model.events import Event
+from maestro_py.params import Found, Loop, ResultsKey
 
 
 class Taken(NamedTuple):
@@ -105,6 +106,14 @@ class AttemptRow(NamedTuple):
     message: str | None
     outputs: str | None
     dispatched: bool
+
+
+class ResultsPage(NamedTuple):
+    """The values of one output in some iterations of a foreach."""
+
+    values: str | None  #: JSON values joined by commas; None: one of them is no scalar, or they are too large.
+    bytes: int  #: Their size.
+    found: list[Found]  #: Of each kind of value, the first iteration that has it.
 
 
 class Backlog(NamedTuple):
@@ -285,6 +294,15 @@ class EngineStore(Protocol):
 
     async def workflow(self, definition_uid: UUID) -> tuple[Workflow, str]:
         """Return a definition and the internal id of its workflow."""
+        ...
+
+    async def results_page(self, loop: Loop, key: ResultsKey, first: int, last: int, most_bytes: int) -> ResultsPage:
+        """
+        Return the output that *key* names in iterations *first* to *last* of *loop*, all of which have ended.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away.
+        """
         ...
 
     async def backlog(self, partitions: Sequence[int]) -> Backlog:

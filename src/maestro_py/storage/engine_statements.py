@@ -92,6 +92,42 @@ JOIN LATERAL (
 ) i ON true
 """
 
+#: The values of one output in some iterations of a foreach, joined by commas if each is a scalar and all are not larger
+#: than allowed; their size; and of each kind of value the first iteration that has it, with the end of its step.
+LOOP_RESULTS: Final = """
+WITH found AS MATERIALIZED (
+    SELECT n.iteration, s.status, v.value::text AS value,
+           CASE WHEN v.value IS NULL THEN 'absent'
+                WHEN json_typeof(v.value) <> 'number' THEN json_typeof(v.value)
+                WHEN v.value::text ~ '[.eE]' THEN 'decimal' ELSE 'whole' END AS kind
+    FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n (iteration)
+    LEFT JOIN LATERAL (
+        SELECT w.partition, w.run_uid FROM workflow_instance w
+        WHERE w.workflow_id = %(workflow_id)s AND w.instance_id = n.iteration
+        ORDER BY w.run_id DESC LIMIT 1
+    ) r ON true
+    LEFT JOIN LATERAL (
+        SELECT a.status, a.outputs, a.params FROM step_attempt a
+        WHERE a.partition = r.partition AND a.run_uid = r.run_uid AND a.step_id = %(step_id)s
+        ORDER BY a.attempt DESC LIMIT 1
+    ) s ON true
+    LEFT JOIN LATERAL (
+        SELECT coalesce(CASE WHEN s.status = 'SUCCEEDED' THEN s.outputs->%(name)s END,
+                        s.params->%(name)s->'evaluated_result') AS value
+        WHERE s.status IN ('SUCCEEDED', 'SKIPPED', 'COMPLETED_WITH_ERROR')
+    ) v ON true
+), kinds AS MATERIALIZED (
+    SELECT DISTINCT ON (kind) kind, iteration, status FROM found ORDER BY kind, iteration
+), size AS MATERIALIZED (
+    SELECT coalesce(sum(octet_length(value) + 1), 0)::bigint AS bytes FROM found
+)
+SELECT CASE WHEN size.bytes <= %(bytes)s
+             AND NOT EXISTS (SELECT 1 FROM kinds WHERE kind IN ('absent', 'null', 'object', 'array'))
+       THEN (SELECT string_agg(value, ',' ORDER BY iteration) FROM found) END,
+       size.bytes, (SELECT json_agg(json_build_array(kind, iteration, status)) FROM kinds)::text
+FROM size
+"""
+
 SEND: Final = """
 INSERT INTO engine_inbox (partition, class, run_uid, payload)
 VALUES (%(partition)s, %(class)s, %(run_uid)s, %(payload)s::json)

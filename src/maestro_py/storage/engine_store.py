@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 from maestro_py.model.definition import Workflow, decode_workflow
 from maestro_py.model.errors import BadRow, Fenced, NotFound, RowContended, StaleInstance
 from maestro_py.model.events import CLASS_OF, Event, encode_event
+from maestro_py.params import Found, Loop, ResultsKey
 from maestro_py.ports.engine_store import (
     NO_TIMERS,
     AttemptKey,
@@ -25,6 +26,7 @@ from maestro_py.ports.engine_store import (
     DueTimers,
     Launch,
     ReadyRow,
+    ResultsPage,
     RunKey,
     RunRow,
     StopChunk,
@@ -261,6 +263,19 @@ class PostgresEngineStore:
         if not rows:
             raise NotFound(f"definition {definition_uid}")
         return decode_workflow(rows[0][0]), rows[0][1] or ""
+
+    async def results_page(self, loop: Loop, key: ResultsKey, first: int, last: int, most_bytes: int) -> ResultsPage:
+        """Return the output that *key* names in iterations *first* to *last* of *loop*."""
+        arguments = {
+            "workflow_id": loop.iterations,
+            "step_id": key.step_id,
+            "name": key.name,
+            "first": first,
+            "last": last,
+            "bytes": most_bytes,
+        }
+        ((values, size, found),) = await self._rows(sql.LOOP_RESULTS, arguments)
+        return ResultsPage(values, size, [Found._make(one) for one in orjson.loads(found or "[]")])
 
     async def backlog(self, partitions: Sequence[int]) -> Backlog:
         """Return those of *partitions* whose inbox is not empty."""

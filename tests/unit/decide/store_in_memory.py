@@ -27,7 +27,18 @@ from maestro_py.model.events import (
     encode_event,
 )
 from maestro_py.model.statuses import Dispatch, EventClass, InstanceStatus, Outcome, StepStatus
-from maestro_py.ports.engine_store import AttemptKey, AttemptRow, Launch, RunKey, RunRow, StopChunk, Taken, Writes
+from maestro_py.params import Found, Loop, ResultsKey
+from maestro_py.ports.engine_store import (
+    AttemptKey,
+    AttemptRow,
+    Launch,
+    ResultsPage,
+    RunKey,
+    RunRow,
+    StopChunk,
+    Taken,
+    Writes,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,6 +115,22 @@ class StoreInMemory:
         for row in live[: chunk.limit]:
             self._insert(row.partition, EventClass.SIGNAL, row.run_uid, chunk.payload)
         return [(row.partition, row.instance_id) for row in live[: chunk.limit]]
+
+    async def results_page(self, loop: Loop, key: ResultsKey, first: int, last: int, most_bytes: int) -> ResultsPage:
+        """Return the output that *key* names in iterations *first* to *last* of *loop*."""
+        found: dict[str, Found] = {}
+        texts = []
+        for iteration in range(first, last + 1):
+            run_uid = self.iterations.get(loop.iterations, {}).get(iteration)
+            tried = [a for a in self.attempts.values() if (a.key.run_uid, a.key.step_id) == (run_uid, key.step_id)]
+            status = tried[-1].status if tried else None
+            values = _values_of(tried[-1]) if tried else {}
+            kind = _kind(values[key.name]) if key.name in values else "absent"
+            found.setdefault(kind, Found(kind, iteration, status))
+            texts.append(_text(values.get(key.name)) or "null")
+        joined = ",".join(texts)
+        is_good = found.keys() <= {"string", "whole", "decimal", "boolean"} and len(joined) < most_bytes
+        return ResultsPage(joined if is_good else None, len(joined) + 1, list(found.values()))
 
     # --- what an engine writes -----------------------------------------------------------------------------
 
@@ -269,6 +296,18 @@ class StoreInMemory:
     def overdue(self, attempt: Attempt) -> None:
         """Find that the attempt's deadline has passed."""
         self.send(attempt.key.run_uid, AttemptOverdue(attempt.key.step_id, attempt.key.attempt))
+
+
+def _values_of(attempt: Attempt) -> dict[str, Any]:
+    if attempt.status not in (StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.COMPLETED_WITH_ERROR):
+        return {}
+    values = {name: param.get("evaluated_result") for name, param in (attempt.params or {}).items()}
+    return values | (attempt.outputs or {} if _has_merged(attempt) else {})
+
+
+def _kind(value: Any) -> str:
+    words = {str: "string", bool: "boolean", int: "whole", float: "decimal", list: "array", dict: "object"}
+    return words.get(type(value), "null")
 
 
 def _key(row: dict[str, Any]) -> AttemptKey:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from maestro_py.engine.evaluations import Evaluation, event_of
+from maestro_py.engine.evaluations import Evaluation, answered, event_of
 from maestro_py.model.definition import Step, Workflow
 from maestro_py.model.effects import Effect, EvaluateElsewhere
 from maestro_py.model.events import Event, RunOverdue, RunStarted, StopRequested, decode_event
 from maestro_py.model.statuses import Dispatch, InstanceStatus, Outcome
-from maestro_py.params import answer, decode_answer, encode_work
-from maestro_py.ports.engine_store import RunRow, Taken
+from maestro_py.ports.engine_store import EngineStore, RunRow, Taken
+from maestro_py.ports.evaluator import IN_THREAD
 from maestro_py.testing.builders import NOON_MS, RUN_UID, a_run_row, a_workflow
 from tests.unit.decide.engine_in_memory import EngineInMemory
 from tests.unit.decide.store_in_memory import Attempt
@@ -119,7 +120,8 @@ class Story:
         """Return the answer to the evaluation that was last given away for the step."""
         effect = next(e for e in reversed(self.given_away) if e.step_id == step_id)
         evaluation = Evaluation(self.run.partition, RUN_UID, effect.step_id, effect.attempt, effect.work)
-        return event_of(evaluation, decode_answer(answer(encode_work(effect.work))))
+        store = cast("EngineStore", self.store)
+        return event_of(evaluation, asyncio.run(answered(effect.work, IN_THREAD, store)))
 
     @property
     def given_away(self) -> list[EvaluateElsewhere]:

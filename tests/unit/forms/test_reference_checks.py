@@ -37,7 +37,11 @@ def test_any_step_upstream_may_be_read(reference: str) -> None:
         ("prep.output.o", "there is no step 'prep'; did you mean 'prepare'?"),
         ("late.output.o", "step 'late' does not run before 'x'; make it a dependency"),
         ("x.output.o", "a step cannot read its own outputs"),
-        ("inner.output.o", "step 'inner' runs inside a foreach; the outputs of an iteration stay with it"),
+        ("f.inner", "is no parameter; write ${f.inner.output.name}"),
+        (
+            "inner.output.o",
+            "step 'inner' runs inside a foreach; write ${f.inner.output.o} for the list of all iterations",
+        ),
         ("prepare.rows", "is no parameter; write ${prepare.output.rows}"),
         ("prepare.output.", "is no parameter; write ${prepare.output.name}"),
     ],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from maestro_py.model.definition import ParamDefinition, ParamMode, ParamType
-from maestro_py.params import Facts, evaluate_step_params
+from maestro_py.params import Facts, Loop, evaluate_step_params
 
 NOW_MS = 1_700_000_000_000
 
@@ -41,6 +41,15 @@ class Given:
 
     def output(self, step_id: str, name: str) -> Any:
         return self.outputs[step_id, name]
+
+    def results(self, foreach: str, step_id: str, name: str) -> list[Any]:
+        raise KeyError(foreach, step_id, name)
+
+    def loop(self, step_id: str) -> Loop | None:
+        return None
+
+    def all_loops(self) -> Mapping[str, Loop]:
+        return {}
 
 
 NOTHING = Given()

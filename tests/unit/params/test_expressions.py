@@ -102,7 +102,7 @@ def test_a_reference_in_a_text_and_a_name_in_an_expression_mean_the_same() -> No
         ("w +", "^"),
         ("w / 0", "with w = 1"),
         ("throw 'enough: ' + w", "enough: 1"),
-        ("params.getFromForeach('f', 'i', 'x')", "the outputs of iterations stay with them"),
+        ("params.getFromForeach('f', 'i', 'x')", "no completed foreach 'f' upstream has a step 'i'"),
         ("params.getFromSubworkflow('f', 'i', 'x')", "subworkflow steps are not supported yet"),
         ("params.getFromSignalDependency('0', 'x')", "not supported yet"),
         ("params.getFromInstance('nonsense')", "'nonsense' is none of"),

@@ -16,8 +16,13 @@ from maestro_py.params import (
     STEP_STATUS,
     Budget,
     Facts,
+    Loop,
+    ResultsKey,
+    ResultsUnread,
     derived_param,
     evaluate_conditions,
+    loop_of,
+    results_key,
     signals_of,
 )
 
@@ -78,7 +83,43 @@ class RunScope:
 
         Raises:
             KeyError: the step is not complete, or has no such output.
+            ResultsUnread: results of a foreach are meant; they lie with its iterations.
         """
+        try:
+            return self._own_output(step_id, name)
+        except KeyError:
+            key = results_key(step_id, name, self.loop)
+            if key is None:
+                raise
+        raise ResultsUnread(key)
+
+    def results(self, foreach: str, step_id: str, name: str) -> list[Any]:
+        """
+        Never return: the results of a foreach lie with its iterations.
+
+        Raises:
+            KeyError: there is no such foreach, or it is not complete, or it has no such step.
+            ResultsUnread: there is.
+        """
+        loop = self.loop(foreach)
+        if loop is None or step_id not in loop.steps:
+            raise KeyError(foreach, step_id)
+        raise ResultsUnread(ResultsKey(foreach, step_id, name))
+
+    def loop(self, step_id: str) -> Loop | None:
+        """Return the foreach *step_id* if its results may be read: by a later step, or by its own edges."""
+        step = self._run.steps.get(step_id)
+        if step is None or step.foreach is None or self._step is None:
+            return None  # what belongs to the run, such as a timeout, is evaluated where nothing can be read
+        if not step.status.is_complete and step is not self._step:
+            return None
+        return loop_of(step.node.step, self._run.iterations_id(step_id), step.foreach.total)
+
+    def all_loops(self) -> Mapping[str, Loop]:
+        """Return every foreach whose results may be read, by its id."""
+        return {step_id: loop for step_id in self._run.steps if (loop := self.loop(step_id)) is not None}
+
+    def _own_output(self, step_id: str, name: str) -> Any:
         run = self._run
         step = run.steps.get(step_id)
         if step is None:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from maestro_py.engine.decide.graph import Graph, Node
 from maestro_py.model.effects import Effect
+from maestro_py.model.ids import inline_workflow_id
 from maestro_py.model.statuses import InstanceStatus, StepStatus
 from maestro_py.params import DECISION_VISITS, Budget, Parameter
 
@@ -225,6 +226,10 @@ class Run:
         self.is_dirty = False
         self.changed: dict[tuple[str, int], StepState] = {}
         self.records: list[tuple[str, int, str, str, int]] = []  #: (step, attempt, old, new, ms); "" for the run.
+
+    def iterations_id(self, step_id: str) -> str:
+        """Return the workflow id under which the iterations of the foreach *step_id* run."""
+        return inline_workflow_id(self.internal_id, self.instance_id, self.workflow_id, step_id)
 
     @property
     def is_closing(self) -> bool:

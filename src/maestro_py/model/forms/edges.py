@@ -14,7 +14,7 @@ from pydantic import PlainValidator
 
 from maestro_py.model.forms.fields import refuse
 from maestro_py.model.literals import spell_kind
-from maestro_py.model.templates import Reference, mention_of
+from maestro_py.model.templates import Reference, mention_of, steps_inside
 
 ALWAYS: Final = "true"
 NEVER: Final = "false"
@@ -23,7 +23,7 @@ _WORDS: Final = {"true": ALWAYS, "true;": ALWAYS, "false": NEVER, "false;": NEVE
 #: A text of the language, or a reference outside of texts.
 _PIECES: Final = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\$\{([_a-zA-Z][-_./a-zA-Z0-9]*)\}""")
 _WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_ASKED: Final = re.compile(r"getFromStep\(\s*['\"]([^'\"]+)['\"]")
+_ASKED: Final = re.compile(r"getFrom(?:Step|Foreach)\(\s*['\"]([^'\"]+)['\"]")
 
 
 class SeveralRead(ValueError):
@@ -76,7 +76,8 @@ def conditions_of(when: str, dependencies: Sequence[str]) -> dict[str, str]:
 
 
 def _steps_in(expression: str) -> set[str]:
-    found = set(_ASKED.findall(expression))
+    asked = set(_ASKED.findall(expression))
+    found = asked | {foreach for step_id in asked for foreach, _ in steps_inside(step_id)}
     for word in _WORD.findall(expression):
         found.update(reference.step_id for reference in mention_of(word).alternatives if reference.step_id)
     return found

@@ -14,6 +14,7 @@ from typing import Any, Final
 from maestro_py.model.forms.edges import ALWAYS, NEVER, SeveralRead, as_expression, conditions_of
 from maestro_py.model.forms.simple import is_foreach
 from maestro_py.model.forms.step_words import is_program, spelled_type
+from maestro_py.model.step_outputs import outputs_of_type
 from maestro_py.model.templates import Location, Mention, escape_program, lone_mention, malformed_reference, mentions_in
 
 Mentions = list[tuple[Location, Mention]]
@@ -21,6 +22,8 @@ Expressions = list[tuple[Location, str]]
 
 #: Fields of a step that see workflow parameters only (specification 2.7, 4.4).
 _WORKFLOW_ONLY: Final = ("timeout", "retry_policy", "retries")
+#: Types that the engine runs itself: they report nothing.
+_RUN_BY_ENGINE: Final = ("NoOp", "Sleep")
 _PLAIN_WORDS: Final = (ALWAYS, NEVER)
 #: Fields of a step of the simple form that are no literals, or (params) are looked at by themselves.
 _SIMPLE_PLAIN: Final = frozenset(
@@ -48,6 +51,9 @@ class Node:
     at: Location
     level: Level | None = None  #: The steps inside a foreach.
     params: frozenset[str] = frozenset()  #: Names of its parameters.
+    outputs: frozenset[str] = frozenset()  #: Names of the outputs that it declares.
+    compound: frozenset[str] = frozenset()  #: Those of its parameters and outputs that are lists or maps.
+    reports: bool = True  #: Whether it may report outputs that it does not declare.
     loop: frozenset[str] = frozenset()  #: Names of its loop parameters.
     spread: bool = False  #: Whether other names may be loop values, too.
     is_open: bool = False  #: Whether those names are known only in a run.
@@ -128,6 +134,9 @@ def _add_native(level: Level, name: str, step: Mapping[str, Any], at: Location) 
             at=at,
             level=_native_level(step["steps"], (*at, "steps")) if "steps" in step else None,
             params=frozenset(params),
+            outputs=frozenset(_declared_outputs(step)),
+            compound=_compound(params, _declared_outputs(step)),
+            reports=step.get("undeclared_outputs") is True,
             loop=frozenset(loop),
             spread=step.get("spread_items") is True,
             mentions=_params_mentions(params, (*at, "params")),
@@ -155,18 +164,22 @@ def _simple_level(steps: Any, at: Location) -> Level:
 def _add_simple(level: Level, name: str, step: dict[str, Any], at: Location) -> None:
     literals = {key: value for key, value in step.items() if key not in _SIMPLE_PLAIN and key not in _WORKFLOW_ONLY}
     kind = spelled_type(step["type"]) if isinstance(step.get("type"), str) else ""
+    params = _object(step.get("params"))
     programs = {key: literals.pop(key) for key in list(literals) if is_program(kind, key)}
     level.nodes.append(
         Node(
             id=name,
             at=at,
             level=_simple_level(step["steps"], (*at, "steps")) if "steps" in step else None,
-            params=frozenset(_object(step.get("params"))),
+            params=frozenset(params),
+            outputs=frozenset(_declared_outputs(step)),
+            compound=_compound(params, _declared_outputs(step)),
+            reports=_reports(step),
             loop=frozenset({"item", *_keys_of_items(step.get("items"))}) if is_foreach(step) else frozenset(),
             spread=is_foreach(step),
             is_open=is_foreach(step) and _is_open(step.get("items")),
-            mentions=[*mentions_in(literals, at), *_params_mentions(_object(step.get("params")), (*at, "params"))],
-            expressions=_params_expressions(_object(step.get("params")), (*at, "params")),
+            mentions=[*mentions_in(literals, at), *_params_mentions(params, (*at, "params"))],
+            expressions=_params_expressions(params, (*at, "params")),
             program_mentions=[found for key, text in programs.items() for found in _in_program(text, (*at, key))],
             workflow_mentions=_workflow_mentions(step, at),
         )
@@ -190,6 +203,36 @@ def _add_simple(level: Level, name: str, step: dict[str, Any], at: Location) -> 
                     condition_at=(*at, "when"),
                 )
             )
+
+
+def _reports(step: Mapping[str, Any]) -> bool:
+    kind = step.get("type")
+    return "steps" not in step and not (isinstance(kind, str) and spelled_type(kind) in _RUN_BY_ENGINE)
+
+
+def _declared_outputs(step: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the outputs that *step* declares or has by its type, each with the word for what it is."""
+    outputs, kind = step.get("outputs"), step.get("type")
+    of_type = outputs_of_type(spelled_type(kind)) if isinstance(kind, str) else {}
+    own = dict.fromkeys(_texts(outputs), "JSON") if isinstance(outputs, list) else _object(outputs)
+    return {**of_type, **own}
+
+
+def _compound(params: Mapping[str, Any], outputs: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names that are never a scalar; where an output has the name of a parameter, it counts."""
+    words = {name: _type_word(value) for name, value in params.items()} | {
+        k: str(v).upper() for k, v in outputs.items()
+    }
+    return frozenset(name for name, word in words.items() if word.endswith(("_ARRAY", "MAP")))
+
+
+def _type_word(document: Any) -> str:
+    """Return the type of a plain value, or of a definition; JSON where only a run knows it."""
+    if isinstance(document, dict) and "type" in document and ("value" in document or "expression" in document):
+        return str(document["type"]).upper()
+    if isinstance(document, list | dict):
+        return "MAP"
+    return "JSON"
 
 
 def _in_program(text: Any, at: Location) -> Iterator[tuple[Location, Mention]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from maestro_py.model.forms.graph_checks import find_cycle, spell_cycle, suggestion
 from maestro_py.model.forms.outline import Level, Node, Outline
+from maestro_py.model.forms.output_checks import why_lookup_fails, why_unread
 from maestro_py.model.forms.problems import Problems
+from maestro_py.model.forms.sight import Around, Sight, Upstream
 from maestro_py.model.templates import Location, Mention, Reference, mention_of
 
 #: Parameters that every run has (specification 4.5, as far as they exist).
@@ -28,10 +30,13 @@ _LOOP_PARAMS: Final = frozenset({"loop_index", "index"})
 
 
 class ExpressionNames(NamedTuple):
-    """What an expression needs of its parameters."""
+    """What an expression needs of its parameters and of the world."""
 
     variables: frozenset[str]
     parameters: frozenset[str]  #: Asked for as ``params.get('x')``.
+    #: Calls of ``params.getFrom...``: the function and its arguments; None for one that is computed.
+    lookups: frozenset[tuple[str, tuple[str | None, ...]]] = frozenset()
+    unserved: tuple[str, ...] = ()  #: What is wrong with those that can give nothing in this version.
 
 
 NamesOf = Callable[[str], ExpressionNames]
@@ -48,16 +53,16 @@ def check_references(outline: Outline, problems: Problems, names_of: NamesOf = n
     for at, text in outline.malformed:
         problems.add(at, f"${{{text}}} is not written as ${{step.output.name}}; write $${{ for the text itself")
     _check_workflow_params(outline, problems, names_of)
-    steps = {node.id: node for node in _all_nodes(outline.level)}
+    around = Around.of(outline)
     known = SYSTEM_PARAMS | outline.params.keys()
     stack = [_View(outline.level, (), known, is_open=False)]
     while stack:
         view = stack.pop()
-        upstream = _Upstream(view.level)
+        upstream = Upstream(view.level)
         for node in view.level.nodes:
             reachable = (*view.upstream, (upstream, node.id))
             names = view.names | node.params
-            sight = _Sight(node, reachable, names, steps, outline.signals)
+            sight = Sight(node, reachable, names, around)
             for at, text in node.expressions:
                 _check_expression(at, text, sight, problems, names_of)
             for at, mention in node.mentions:
@@ -71,7 +76,7 @@ def check_references(outline: Outline, problems: Problems, names_of: NamesOf = n
             if node.level is not None:
                 inner = names | node.loop | _LOOP_PARAMS
                 stack.append(_View(node.level, reachable, inner, is_open=view.is_open or node.is_open))
-        _check_conditions(view, upstream, _Around(known=steps, signals=outline.signals), problems, names_of)
+        _check_conditions(view, upstream, around, problems, names_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,85 +84,22 @@ class _View:
     """A level, what is upstream of it, and the parameters that its steps inherit."""
 
     level: Level
-    upstream: tuple[tuple[_Upstream, str], ...]
+    upstream: tuple[tuple[Upstream, str], ...]
     names: frozenset[str]
     is_open: bool  #: Whether a foreach around it may add names that are known only in a run.
 
 
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """What one step can see."""
-
-    node: Node
-    upstream: tuple[tuple[_Upstream, str], ...]
-    names: frozenset[str]
-    steps: Mapping[str, Node]
-    signals: frozenset[str] = frozenset()
-    completed: str | None = None  #: The step itself, where its end is over.
-
-    def sees(self, step_id: str) -> bool:
-        if step_id in self.signals or step_id == self.completed:
-            return True
-        return any(upstream.has(node_id, step_id) for upstream, node_id in self.upstream)
-
-
-class _Upstream:
-    """Which steps of one level are upstream of which: one bit each, computed when first asked for."""
-
-    def __init__(self, level: Level) -> None:
-        self._level = level
-        self._bit = {node.id: 1 << index for index, node in enumerate(level.nodes)}
-        self._ancestors: dict[str, int] | None = None
-
-    def has(self, node_id: str, step_id: str) -> bool:
-        """Say whether *step_id* is at this level and upstream of *node_id*."""
-        if step_id not in self._bit:
-            return False
-        if self._ancestors is None:
-            self._ancestors = self._compute()
-        return bool(self._ancestors.get(node_id, 0) & self._bit[step_id])
-
-    def has_step(self, step_id: str) -> bool:
-        """Say whether *step_id* is at this level."""
-        return step_id in self._bit
-
-    def _compute(self) -> dict[str, int]:
-        targets: dict[str, list[str]] = {name: [] for name in self._bit}
-        waiting = dict.fromkeys(self._bit, 0)
-        for edge in self._level.edges:
-            if edge.source in targets and edge.target in waiting:
-                targets[edge.source].append(edge.target)
-                waiting[edge.target] += 1
-        ancestors = dict.fromkeys(self._bit, 0)
-        ready = [name for name, count in waiting.items() if not count]
-        while ready:
-            current = ready.pop()
-            for target in targets[current]:
-                ancestors[target] |= ancestors[current] | self._bit[current]
-                waiting[target] -= 1
-                if not waiting[target]:
-                    ready.append(target)
-        return ancestors  # steps of a cycle lack some; the cycle itself is reported
-
-
-def _check_mention(at: Location, mention: Mention, sight: _Sight, problems: Problems) -> None:
+def _check_mention(at: Location, mention: Mention, sight: Sight, problems: Problems) -> None:
     *outputs, param = mention.alternatives
     if _is_param(param, sight.names):
         return
     if not outputs:
         _check_plain(at, mention, sight, problems)
-    elif not any(sight.sees(reference.step_id or "") for reference in outputs):
-        problems.add(at, f"'{mention.text}': {_why_unseen(outputs, sight)}")
+    elif (why := why_unread(outputs, sight)) is not None:
+        problems.add(at, f"'{mention.text}': {why}")
 
 
-class _Around(NamedTuple):
-    """What all steps of a definition have around them."""
-
-    known: Mapping[str, Node]
-    signals: frozenset[str]
-
-
-def _check_conditions(view: _View, upstream: _Upstream, around: _Around, problems: Problems, names_of: NamesOf) -> None:
+def _check_conditions(view: _View, upstream: Upstream, around: Around, problems: Problems, names_of: NamesOf) -> None:
     for at, message in view.level.unjudged:
         problems.add(at, message)
     nodes = {node.id: node for node in view.level.nodes}
@@ -165,40 +107,55 @@ def _check_conditions(view: _View, upstream: _Upstream, around: _Around, problem
         node = nodes.get(edge.source)
         if node is not None and edge.condition not in ("true", "false"):
             reachable = (*view.upstream, (upstream, node.id))
-            sight = _Sight(node, reachable, view.names | node.params, around.known, around.signals, node.id)
+            sight = Sight(node, reachable, view.names | node.params, around, node.id)
             _check_expression(edge.condition_at, edge.condition, sight, problems, names_of)
 
 
-def _check_expression(at: Location, text: str, sight: _Sight, problems: Problems, names_of: NamesOf) -> None:
+def _check_expression(at: Location, text: str, sight: Sight, problems: Problems, names_of: NamesOf) -> None:
     """Check what an expression of a step says; a name that nothing has may still be given at the start."""
-    for mention in _names_in(at, text, problems, names_of):
+    names = _names_in(at, text, problems, names_of)
+    for function, arguments in sorted(names.lookups, key=str):
+        if (why := why_lookup_fails(function, arguments, sight)) is not None:
+            problems.add(at, f"params.{function}: {why}")
+    for mention in map(mention_of, sorted(names.variables)):
         *outputs, param = mention.alternatives
         own = any(ref.step_id == sight.node.id and ref.name in sight.node.params for ref in outputs)
         if not outputs or own or param.name in sight.names:
             continue
-        if not any(sight.sees(reference.step_id or "") for reference in outputs):
-            problems.add(at, f"'{mention.text}': {_why_unseen(outputs, sight)}")
+        if (why := why_unread(outputs, sight)) is not None:
+            problems.add(at, f"'{mention.text}': {why}")
 
 
-def _names_in(at: Location, text: str, problems: Problems, names_of: NamesOf) -> list[Mention]:
-    """Return the variables of an expression; if it is none, that is a problem."""
+def _names_in(at: Location, text: str, problems: Problems, names_of: NamesOf) -> ExpressionNames:
+    """Return what an expression needs; if it is none, or asks for what this version has not, that is a problem."""
     try:
-        return [mention_of(name) for name in sorted(names_of(text).variables)]
+        names = names_of(text)
     except ValueError as exc:
         problems.add(at, str(exc))
-        return []
+        return names_unread(text)
+    for why in names.unserved:
+        problems.add(at, why)
+    return names
 
 
-def _check_plain(at: Location, mention: Mention, sight: _Sight, problems: Problems) -> None:
+def _check_plain(at: Location, mention: Mention, sight: Sight, problems: Problems) -> None:
     """Refuse ``${step.name}``, which was meant as an output.  Other names may be given at the start."""
     for name, way in mention.alternatives[0].readings():
         if way and name in sight.steps:
-            meant = ".".join(part for part in way if part not in ("", "output")) or "name"
-            problems.add(at, f"'{mention.text}' is no parameter; write ${{{name}.output.{meant}}}")
+            problems.add(at, f"'{mention.text}' is no parameter; write {_meant(sight.steps[name], way)}")
             return
 
 
-def _check_program(at: Location, mention: Mention, sight: _Sight, problems: Problems) -> None:
+def _meant(node: Node, way: Sequence[str]) -> str:
+    """Return what the author who wrote *way* behind the step's id probably meant."""
+    parts = [part for part in way if part not in ("", "output")]
+    step = node.id
+    if node.level is not None and parts and any(inner.id == parts[0] for inner in node.level.nodes):
+        step = f"{node.id}.{parts.pop(0)}"
+    return f"${{{step}.output.{'.'.join(parts) or 'name'}}}"
+
+
+def _check_program(at: Location, mention: Mention, sight: Sight, problems: Problems) -> None:
     """
     Refuse ``${NAME}`` in a program that names nothing known.
 
@@ -210,24 +167,6 @@ def _check_program(at: Location, mention: Mention, sight: _Sight, problems: Prob
         return  # said already: it was meant as an output
     own = f"write $${{{mention.text}}} for a variable of the program itself"
     problems.add(at, f"'{mention.text}' names no parameter{suggestion(mention.text, sight.names)}; {own}")
-
-
-def _why_unseen(outputs: list[Reference], sight: _Sight) -> str:
-    known = [reference.step_id for reference in outputs if reference.step_id in sight.steps]
-    if not known:
-        step_id = outputs[0].step_id or ""
-        return f"there is no step '{step_id}'{suggestion(step_id, sight.steps)}"
-    step_id = known[0] or ""
-    if step_id == sight.node.id:
-        return "a step cannot read its own outputs"
-    level = sight.upstream[-1][0]
-    if any(upstream.has_step(step_id) for upstream, _ in sight.upstream):
-        return (
-            f"step '{step_id}' does not run before '{sight.node.id}'; make it a dependency"
-            if level.has_step(step_id)
-            else f"step '{step_id}' does not run before the foreach around '{sight.node.id}'"
-        )
-    return f"step '{step_id}' runs inside a foreach; the outputs of an iteration stay with it"
 
 
 def _is_param(reference: Reference, names: frozenset[str]) -> bool:
@@ -253,21 +192,17 @@ def _check_workflow_params(outline: Outline, problems: Problems, names_of: Names
     for param, mentions in outline.params.items():
         for at, mention in mentions:
             need(param, at, mention)
-    for param, expressions in outline.param_expressions.items():
-        for at, text in expressions:
-            for mention in _names_in(at, text, problems, names_of):
-                need(param, at, mention)
+    for param, at, text in (
+        (param, *found) for param, several in outline.param_expressions.items() for found in several
+    ):
+        expression = _names_in(at, text, problems, names_of)
+        if any(function == "getFromForeach" for function, _ in expression.lookups):
+            problems.add(at, "params.getFromForeach: the workflow's parameters are evaluated before any step runs")
+        for name in sorted(expression.variables):
+            need(param, at, mention_of(name))
     for at, mention in outline.mentions:
         if not _is_param(mention.alternatives[-1], names):
             problems.add(at, f"'{mention.text}' names no workflow parameter{suggestion(mention.text, names)}")
     cycle = find_cycle(needs)
     if cycle is not None:
         problems.add((*outline.params_at, cycle[0]), f"the parameters need one another: {spell_cycle(cycle)}")
-
-
-def _all_nodes(level: Level) -> Iterator[Node]:
-    levels = [level]
-    while levels:
-        current = levels.pop()
-        yield from current.nodes
-        levels.extend(node.level for node in current.nodes if node.level is not None)
