@@ -55,13 +55,15 @@ async def status(scene: Scene, workflow_id: str, instance_id: int = 1) -> str:
     return str(rows[0][0])
 
 
-async def wait_status(scene: Scene, workflow_id: str, wanted: str, instance_id: int = 1) -> None:
+async def wait_status(
+    scene: Scene, workflow_id: str, wanted: str, instance_id: int = 1, within_seconds: float = 15
+) -> None:
     """Wait until an instance has that status."""
 
     async def has_it() -> bool:
         return await status(scene, workflow_id, instance_id) == wanted
 
-    await wait_until_async(has_it, 15)
+    await wait_until_async(has_it, within_seconds)
 
 
 async def wait_rows(scene: Scene, statement: str, *wanted: tuple[object, ...]) -> None:

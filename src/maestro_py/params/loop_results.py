@@ -146,7 +146,7 @@ def judged(key: ResultsKey, loop: Loop, found: Iterable[Found]) -> Judgement:
         raise NoResults(_lacking(key, lacking[0]))
     types = {_SCALARS[kind] for kind in first}
     declared = loop.steps[key.step_id].get(key.name)
-    if declared in _SCALARS.values():
+    if declared is not None and declared in _SCALARS.values():
         # A report is cast when it is laid over the parameters, and stored as it came.
         return Judgement(declared, casts=not types <= {declared})
     if types <= _NUMBERS:
@@ -163,9 +163,8 @@ def judged(key: ResultsKey, loop: Loop, found: Iterable[Found]) -> Judgement:
 
 def too_large(key: ResultsKey) -> str:
     """Return what is wrong when the results of *key* pass `RESULTS_LIMIT`."""
-    return (
-        f"'{key.name}' of step '{key.step_id}' in the iterations of '{key.foreach}': the results are larger than 64 MB"
-    )
+    what = f"'{key.name}' of step '{key.step_id}' in the iterations of '{key.foreach}'"
+    return f"{what}: the results that are read for one evaluation are larger than {RESULTS_LIMIT >> 20} MB together"
 
 
 def _lacking(key: ResultsKey, one: Found) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,7 +22,6 @@ from maestro_py.params.references import (
 )
 from maestro_py.params.scope import Scope
 from maestro_py.params.system_params import DERIVED_PARAMS, STEP_PARAMS, derived_param
-
 
 
 class WideScope(Scope, Protocol):

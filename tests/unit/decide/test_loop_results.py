@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from maestro_py.engine.decide.parking import DUE_AFTER_MS
@@ -97,6 +98,19 @@ def test_whole_numbers_of_a_parameter_of_type_double_are_doubles(a_story: AStory
     story = a_story(*collecting(value, items=[7, 8], reads=computed(f"{ASKED}[0] / 2"))).start().evaluate("next")
 
     assert 3.5 == result(story)
+
+
+def test_reports_are_of_the_type_that_the_step_declares_for_them(a_story: AStory) -> None:
+    """They are stored as they came, and cast when they are laid over the parameters."""
+    param = ParamDefinition(type=ParamType.LONG, value=0)
+    body = msgspec.structs.replace(a_step("work", params={"x": param}), outputs={"y": ParamType.STRING})
+    reads = {"x": "${loop.work.output.x}", "y": "${loop.work.output.y}"}
+    story = a_story(a_foreach("loop", body, items=[1, 2], then="next"), a_step("next", "NoOp", params=reads)).start()
+    for said, row in zip(({"x": "7", "y": 1.5}, {"y": "a"}), story.iterations().values(), strict=True):
+        story.report("work", run_uid=row.run_uid, outputs=said)
+    story.evaluate("next")
+
+    assert ([7, 0], ["1.5", "a"]) == (result(story, name="x"), result(story, name="y"))
 
 
 @pytest.mark.parametrize(
