@@ -76,7 +76,7 @@ def test_its_commands_do_what_it_says(data_directory: Path) -> None:
         assert not _REFUSAL.search(said), said
         assert '"workflow_id":"orders","workflow_version_id":1,"workflow_instance_id":1' in said
         assert '"loop_values":{"item":"wed"' in said
-        assert "reported orders 1" in said
+        assert "reported orders 1 [7,7,7]" in said
         assert '"name":"orders_ready","seq_id":1' in said
         assert "hello instance 1: SUCCEEDED" in said
         assert "Ahoi and goodbye, from instance 1" in said

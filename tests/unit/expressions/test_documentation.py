@@ -12,6 +12,9 @@ from maestro_py.expressions import evaluate
 from maestro_py.expressions.classes import CLASSES, METHODS
 from maestro_py.expressions.containers import LOOKUPS
 from maestro_py.expressions.limits import Limits
+from maestro_py.model.errors import DefinitionInvalid
+from maestro_py.model.forms import read_push
+from maestro_py.params import expression_names
 from tests.unit.expressions.world import failure_of
 
 PAGE = (Path(__file__).parents[3] / "docs" / "expressions.md").read_text(encoding="utf-8")
@@ -36,6 +39,19 @@ def test_each_example_gives_what_the_page_says(example: re.Match[str]) -> None:
         assert type(json.loads(shown)) is type(actual)
     else:
         assert failure_of(lambda: evaluate(source, PARAMS)).message.startswith(shown)
+
+
+@pytest.mark.parametrize("text", [text for language, text in BLOCKS if language == "jsonc"])
+def test_each_definition_on_the_page_is_accepted(text: str) -> None:
+    assert read_push(text.encode(), user="ana", max_steps=20, names_of=expression_names).workflow.steps
+
+
+@pytest.mark.parametrize("call", ["getFromSubworkflow('s', 't', 'x')", "getFromSignalDependency('0', 'x')"])
+def test_what_the_page_says_is_refused_is_refused(call: str) -> None:
+    param = {"p": {"type": "LONG", "expression": f"params.{call}"}}
+    body = {"workflow_id": "w", "steps": [{"id": "a", "type": "NoOp", "params": param}]}
+    with pytest.raises(DefinitionInvalid, match="so a call of it can give nothing"):
+        read_push(json.dumps(body).encode(), user="ana", max_steps=20, names_of=expression_names)
 
 
 def test_the_error_on_the_page_is_the_one_people_see() -> None:
