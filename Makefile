@@ -39,8 +39,7 @@ lint: install    ## Check lint, format, types and which room imports which.
 	$(BIN)/lint-imports --no-logo
 
 test: lint       ## Check everything, against a real PostgreSQL and Kafka that the tests start.
-	$(BIN)/pytest tests/unit/decide  # asks at its end what all of it has seen, so it is not divided
-	$(BIN)/pytest --numprocesses $(TEST_JOBS) --dist loadfile --ignore tests/unit/decide
+	$(BIN)/pytest --numprocesses $(TEST_JOBS) --dist loadfile  # and tests/unit/decide as one: tests/conftest.py
 
 demo: install    ## Run the example on real data: start, push, announce, watch, result, stop; TRANSPORT=kafka too.
 	$(BIN)/python -m examples.ml_pipeline.demo --transport $(TRANSPORT)

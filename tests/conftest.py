@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from maestro_py.supervisor.embedded_kafka import EmbeddedKafka
 from maestro_py.supervisor.embedded_postgres import EmbeddedPostgres
@@ -17,6 +19,21 @@ from tests.postgres import (
     temporary_data_directory,
 )
 from tests.system import System, running_system
+
+#: Asks at its end what all of it has seen, so that it is not divided between processes.
+UNDIVIDED = "tests/unit/decide/"
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # (it has no types)
+    """Keep the tests of a file in one process, for their servers, and those of the pure core all together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return UNDIVIDED if nodeid.startswith(UNDIVIDED) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
+    """Say how tests are shared out where `--numprocesses` asks for several processes."""
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
