@@ -10,7 +10,7 @@ import typer
 
 from maestro_py.cli_batch import Batch
 from maestro_py.cli_options import Url, User, client_of, user_name
-from maestro_py.cli_values import run_param, split_pairs
+from maestro_py.cli_values import run_param, split_pairs, undeclared_notes
 from maestro_py.client import DEFAULT_URL, MaestroClient
 
 _POLL_SECONDS: Final = 0.5
@@ -58,6 +58,8 @@ def start(
         if texts:
             declared = client.definition(workflow, version).get("workflow", {}).get("params") or {}
         run_params = {key: run_param(key, text, declared.get(key)) for key, text in texts.items()}
+        for note in undeclared_notes(workflow, texts, declared):
+            typer.echo(note, err=True)
         started = client.start(workflow, version, run_params, str(request_id or uuid.uuid4()), user_name(user))
         instance = started.get("workflow_instance_id")
         typer.echo(f"{workflow} instance {instance}: {started['status']}" if instance else started["status"])

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from maestro_py.model.errors import MaestroError
+from maestro_py.model.given_names import SYSTEM_PARAMS
+from maestro_py.model.suggestions import suggestion
 
 
 class ValueRefused(MaestroError):
@@ -48,6 +50,16 @@ def run_param(name: str, text: str, declared: Mapping[str, Any] | None) -> dict[
     if not widened and value not in ([], {}):
         raise ValueRefused(f"{name} is a {kind}, and {text!r} is not")
     return {"type": kind, "value": value}
+
+
+def undeclared_notes(workflow: str, given: Iterable[str], declared: Iterable[str]) -> list[str]:
+    """Return a note for each name that a start gives and the workflow does not declare: allowed, and maybe a slip."""
+    known = {*declared, *SYSTEM_PARAMS}
+    return [
+        f"note: {workflow} declares no parameter '{name}'{suggestion(name, known)}"
+        for name in given
+        if name not in known
+    ]
 
 
 def signal_param(text: str) -> str | int:

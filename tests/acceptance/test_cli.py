@@ -81,6 +81,7 @@ def test_start_sends_params_of_the_declared_type_and_waits(server: RecordingServ
     ran = maestro(server.url, "start", "hello", "-p", "day=20261124", "-p", "n=3", "--wait")
 
     assert ("hello instance 7: CREATED\nFAILED\n", 1) == (ran.stdout, ran.returncode)
+    assert "note: hello declares no parameter 'n'\n" == ran.stderr, "a start may give what it likes"
     sent = json.loads(server.requests[1][2])
     assert {"type": "MANUAL", "user": "ana"} == sent["initiator"]
     assert {"day": {"type": "STRING", "value": "20261124"}, "n": {"type": "LONG", "value": 3}} == sent["run_params"]

@@ -57,6 +57,14 @@ async def test_a_wrong_definition_names_every_wrong_field_and_stores_nothing(api
     assert [] == await api.rows("SELECT 1 FROM workflow UNION ALL SELECT 1 FROM workflow_version")
 
 
+async def test_an_unknown_step_type_that_is_nearly_known_is_guessed(api: Scene) -> None:
+    error = await refused(api, WORKFLOWS, json.dumps({"workflow_id": "wf", "steps": [{"id": "a", "type": "pyhton"}]}))
+
+    assert error["errors"] == [
+        "steps[0].type: step type 'pyhton' is unknown, and no worker serves it; did you mean 'python'?"
+    ]
+
+
 async def test_a_native_definition_s_errors_have_native_paths(api: Scene) -> None:
     body: dict[str, Any] = {
         "properties": {"owner": "olga", "run_strategy": "LAST_ONLY"},

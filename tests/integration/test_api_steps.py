@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from maestro_py.model.events import AttemptOverdue, Event, TimerFired, encode_event
+from maestro_py.model.given_names import STEP_PARAMS
 from maestro_py.model.ids import inline_workflow_id, new_uid
-from maestro_py.params import STEP_PARAMS
 from maestro_py.storage import step_reads
 from maestro_py.storage.connections import Database
 from tests.api_scene import NOW_MS, WORKFLOWS, Scene, api_scene, moment

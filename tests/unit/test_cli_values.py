@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_py.cli_values import ValueRefused, run_param, signal_param, split_pairs
+from maestro_py.cli_values import ValueRefused, run_param, signal_param, split_pairs, undeclared_notes
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,12 @@ def test_pairs_are_split_at_the_first_equals_sign() -> None:
 def test_what_is_no_pair_is_refused(pairs: list[str]) -> None:
     with pytest.raises(ValueRefused):
         split_pairs(pairs)
+
+
+def test_a_name_that_the_workflow_does_not_declare_gets_a_note() -> None:
+    notes = undeclared_notes("hello", ["region", "cuont", "n", "RUN_TS"], {"region": {}, "count": {}})
+
+    assert [
+        "note: hello declares no parameter 'cuont'; did you mean 'count'?",
+        "note: hello declares no parameter 'n'",
+    ] == notes

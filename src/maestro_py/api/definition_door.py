@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 from maestro_py.api.errors import TooBusy
 from maestro_py.api.requests import named_caller
 from maestro_py.model.errors import DefinitionInvalid, FieldError, ParamError
-from maestro_py.model.forms import KNOWN_TYPES, Push, read_push
+from maestro_py.model.forms import KNOWN_TYPES, STEP_TYPES, Push, read_push
 from maestro_py.model.forms.jsonc import read_jsonc
+from maestro_py.model.suggestions import suggestion
 from maestro_py.params import expression_names, trial_start
 from maestro_py.ports.api_store import DefinitionReads
 from maestro_py.ports.evaluator import IN_THREAD, Evaluator, EvaluatorBusy, params_of_start
@@ -105,7 +106,10 @@ async def _check_step_types(push: Push, definitions: DefinitionReads) -> None:
     asked = {step.type for step in leaves if step.type.lower() not in KNOWN_TYPES}
     unknown = await definitions.unknown_step_types(asked) if asked else set()
     errors = [
-        FieldError(f"{push.step_paths[step.id]}.type", f"step type {step.type!r} is unknown, and no worker serves it")
+        FieldError(
+            f"{push.step_paths[step.id]}.type",
+            f"step type {step.type!r} is unknown, and no worker serves it{suggestion(step.type, STEP_TYPES)}",
+        )
         for step in leaves
         if step.type in unknown
     ]

@@ -45,7 +45,7 @@ from maestro_py.params.parameter import Parameter, ParamSource, decode_params, e
 from maestro_py.params.references import Reference, references
 from maestro_py.params.run_params import parse_run_params
 from maestro_py.params.scope import STEP_END_TIME, STEP_STATUS, Scope
-from maestro_py.params.system_params import DERIVED_PARAMS, STEP_PARAMS, derived_param, derived_params
+from maestro_py.params.system_params import DERIVED_PARAMS, derived_param, derived_params
 from maestro_py.params.validation import expression_names, trial_start
 from maestro_py.params.workflow_params import evaluate_workflow_params, merged_workflow_params
 from maestro_py.params.world import World
@@ -56,7 +56,6 @@ __all__ = [
     "MAX_ITERATIONS",
     "RESULTS_LIMIT",
     "STEP_END_TIME",
-    "STEP_PARAMS",
     "STEP_STATUS",
     "Answer",
     "Budget",

@@ -14,8 +14,8 @@ import msgspec
 
 from maestro_py.model.definition import ParamType, Step
 from maestro_py.model.errors import OverBudget
+from maestro_py.model.given_names import outputs_of_type
 from maestro_py.model.literals import convert
-from maestro_py.model.step_outputs import outputs_of_type
 from maestro_py.model.templates import steps_inside
 
 #: The results that one evaluation reads may not be larger together, in bytes of JSON.

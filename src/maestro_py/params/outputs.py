@@ -12,12 +12,11 @@ from typing import Any
 
 from maestro_py.model.definition import ParamDefinition, ParamMode, ParamType, Step
 from maestro_py.model.errors import ParamError
-from maestro_py.model.forms.graph_checks import suggestion
+from maestro_py.model.given_names import STEP_PARAMS, outputs_of_type
 from maestro_py.model.literals import coerce
-from maestro_py.model.step_outputs import outputs_of_type
+from maestro_py.model.suggestions import suggestion
 from maestro_py.params.parameter import Parameter
 from maestro_py.params.references import definition_in_map
-from maestro_py.params.system_params import STEP_PARAMS
 
 _ROOT = "outputs"
 

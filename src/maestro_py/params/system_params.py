@@ -20,14 +20,6 @@ from maestro_py.params.parameter import Parameter, ParamSource, parameter_of
 from maestro_py.params.references import expressions_of, mentions_of, words_of
 from maestro_py.params.scope import EmptyScope, Scope
 
-#: Given by the service to every step, RESERVED: name to type.
-STEP_PARAMS: Final[Mapping[str, ParamType]] = {
-    "workflow_instance_id": ParamType.LONG,
-    "step_instance_uuid": ParamType.STRING,
-    "step_attempt_id": ParamType.LONG,
-    "step_id": ParamType.STRING,
-    "maestro_step_satisfied": ParamType.BOOLEAN,
-}
 _PACIFIC: Final = "US/Pacific"
 _DATE: Final = "yyyyMMdd"
 

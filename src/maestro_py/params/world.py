@@ -9,6 +9,7 @@ import msgspec
 
 from maestro_py.expressions import ExpressionError, compile_expression
 from maestro_py.model.definition import ParamDefinition
+from maestro_py.model.given_names import STEP_PARAMS
 from maestro_py.model.templates import Reference, mention_of, steps_inside
 from maestro_py.params.facts import Facts
 from maestro_py.params.loop_results import Loop, LoopResults, NoResults, ResultsKey, ResultsUnread, results_key
@@ -21,7 +22,7 @@ from maestro_py.params.references import (
     words_of,
 )
 from maestro_py.params.scope import Scope
-from maestro_py.params.system_params import DERIVED_PARAMS, STEP_PARAMS, derived_param
+from maestro_py.params.system_params import DERIVED_PARAMS, derived_param
 
 
 class WideScope(Scope, Protocol):

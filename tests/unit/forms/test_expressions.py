@@ -112,6 +112,49 @@ def test_a_condition_may_read_the_outputs_of_its_own_step() -> None:
 
 
 @pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("nope > 1", "'nope' names no parameter; write a__nope for an output of step 'a'"),
+        ("m > 1 && cuont == 1", "'cuont' names no parameter; did you mean 'count'?"),
+        ("n > 1 && RUN_DAT == '1'", "'RUN_DAT' names no parameter; did you mean 'RUN_DATE'?"),
+    ],
+)
+def test_a_condition_names_what_is_known(condition: str, message: str) -> None:
+    params = {"m": computed("1"), "count": computed("1")}
+
+    assert {"workflow.steps[0].step.transition.successors.b": message} == errors_of(
+        edge(condition, source={"params": params})
+    )
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["n > 1", "m > 1", "rows > 1", "status_code == 200", "step_attempt_id < 3", "x = n; x > 1", "RUN_DATE != ''"],
+)
+def test_a_condition_may_name_parameters_and_outputs_of_its_step(condition: str) -> None:
+    source = {"type": "http", "params": {"m": computed("1")}, "outputs": ["rows"]}
+
+    push(edge(condition, source=source))
+
+
+def test_a_condition_in_a_loop_may_name_what_its_items_hold() -> None:
+    inner = [simple_step("a"), simple_step("b", "a", when="month > 3 && index > 0")]
+    loop = {"id": "f", "items": "${days}", "steps": inner}
+    push(simple(loop, params={"days": [{"month": 1}]}))
+    push(simple({**loop, "items": [{"month": 1}]}))
+
+    assert ["steps[0].steps[1].when"] == list(errors_of(simple({**loop, "items": [{"day": 1}]})))
+
+
+def test_when_names_what_is_known() -> None:
+    document = simple(simple_step("a"), simple_step("b", "a", when="nope > 3"))
+
+    assert {"steps[1].when": "'nope' names no parameter; write a__nope for an output of step 'a'"} == errors_of(
+        document
+    )
+
+
+@pytest.mark.parametrize(
     ("condition", "kept"), [(True, "true"), ("TRUE;", "true"), (" false ", "false"), ("n > 1", "n > 1")]
 )
 def test_a_condition_is_kept_as_written_but_for_its_words(condition: Any, kept: str) -> None:

@@ -207,7 +207,8 @@ def test_wrong_loop_parameters_are_refused_by_their_path(loop_params: Any, path:
     foreach = native_foreach("f", native_step("a"))
     foreach["foreach"]["params"] = {"loop_params": loop_params, "other": param("LONG", 1)}
 
-    assert {f"workflow.steps[0].foreach.params.loop_params{path}": message} == errors_of(native(foreach))
+    document = native(foreach, params={"l": param("STRING", "x")})
+    assert {f"workflow.steps[0].foreach.params.loop_params{path}": message} == errors_of(document)
 
 
 @pytest.mark.parametrize(

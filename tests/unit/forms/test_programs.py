@@ -107,9 +107,10 @@ def test_what_a_step_sees_may_stand_in_its_program(name: str) -> None:
 def test_the_keys_of_items_that_a_run_finds_are_not_known_before_it() -> None:
     """So a name that may be one of them is not refused; with literal items it is."""
     inner = a_program("echo ${month}")
-    push(simple(simple_foreach("f", "${list}", inner)))
-    push(simple(simple_foreach("f", ["${one}"], inner)))
-    push(simple(simple_foreach("f", "${list}", simple_foreach("g", [1], inner))))
+    params = {"list": [{"month": 1}], "one": {"month": 1}}
+    push(simple(simple_foreach("f", "${list}", inner), params=params))
+    push(simple(simple_foreach("f", ["${one}"], inner), params=params))
+    push(simple(simple_foreach("f", "${list}", simple_foreach("g", [1], inner)), params=params))
 
     assert ["steps[0].steps[0].command"] == list(errors_of(simple(simple_foreach("f", [{"day": 1}], inner))))
 

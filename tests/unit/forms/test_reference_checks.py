@@ -150,7 +150,51 @@ def test_timeouts_and_retries_see_workflow_parameters_only(field: str) -> None:
     push(simple(simple_step("a", **{field: "${n}"}), params={"n": 3}))
 
     document = simple(simple_step("a"), simple_step("b", "a", **{field: "${a.output.o}"}))
-    assert {f"steps[1].{field}": "'a.output.o': only workflow parameters may be used here"} == errors_of(document)
+    only = "names no workflow parameter, and only those may be used here"
+    assert {f"steps[1].{field}": f"'a.output.o' {only}"} == errors_of(document)
+    document = simple(simple_step("a", params={"mine": 1}, **{field: "${mine}"}))
+    assert {f"steps[0].{field}": f"'mine' {only}"} == errors_of(document)
+    document = simple(simple_step("a", **{field: "${retires}"}), params={"retries": 1})
+    assert {f"steps[0].{field}": f"'retires' {only}; did you mean 'retries'?"} == errors_of(document)
+
+
+@pytest.mark.parametrize("field", ["error_retry_limit", "platform_retry_limit", "timeout_retry_limit"])
+def test_each_value_of_a_retry_policy_is_checked(field: str) -> None:
+    errors = errors_of(
+        native(native_step("a", retry_policy={field: "${nope}", "backoff": {"error_retry_exponent": "$n"}}))
+    )
+
+    at = "workflow.steps[0].step.retry_policy"
+    assert {f"{at}.{field}", f"{at}.backoff.error_retry_exponent"} == errors.keys()
+
+
+def test_what_a_foreach_loops_over_is_known_when_it_is_pushed() -> None:
+    assert {"steps[0].items": "'nope' names no parameter"} == errors_of(
+        simple(simple_foreach("f", "${nope}", simple_step("a")))
+    )
+    near = errors_of(simple(simple_foreach("f", ["x", "${segmnets}"], simple_step("a")), params={"segments": [1]}))
+    assert {"steps[0].items[1]": "'segmnets' names no parameter; did you mean 'segments'?"} == near
+    loop = {"loop_params": {"type": "MAP", "value": {"i": {"type": "LONG_ARRAY", "value": "${nope}"}}}}
+    native_errors = errors_of(native(native_foreach("f", native_step("a"), params=loop)))
+    at = "workflow.steps[0].foreach.params.loop_params.value.i.value"
+    assert {at: "'nope' names no parameter"} == native_errors
+
+
+def test_what_an_inner_foreach_loops_over_may_be_a_key_of_the_outer_items() -> None:
+    inner = simple_foreach("g", "${parts}", simple_step("a"))
+
+    push(simple(simple_foreach("f", "${days}", inner), params={"days": [{"parts": [1]}]}))
+    push(simple(simple_foreach("f", [{"parts": [1]}], inner)))
+    assert ["steps[0].steps[0].items"] == list(errors_of(simple(simple_foreach("f", [{"day": 1}], inner))))
+
+
+@pytest.mark.parametrize(
+    "name", ["workflow_instance_id", "step_instance_uuid", "step_attempt_id", "step_id", "maestro_step_satisfied"]
+)
+def test_the_parameters_that_the_service_gives_to_a_step_may_not_be_set(name: str) -> None:
+    errors = errors_of(simple(simple_step("a", params={name: 1})))
+
+    assert {f"steps[0].params.{name}": "Cannot modify param with system mode [RESERVED]"} == errors
 
 
 def test_the_timeout_of_a_workflow_names_a_parameter() -> None:

@@ -12,7 +12,7 @@ from tests.unit.forms.documents import errors_of, push, simple, simple_foreach, 
 
 
 def only_step(**fields: Any) -> Any:
-    return step_named(push(simple({"id": "a", "type": "NoOp", **fields})).workflow, "a")
+    return step_named(push(simple({"id": "a", "type": "NoOp", **fields}, params={"n": 1})).workflow, "a")
 
 
 def members(step: Any, name: str) -> dict[str, tuple[str, Any]]:
@@ -235,7 +235,7 @@ def test_null_and_empty_values_count_as_absent() -> None:
     ],
 )
 def test_a_step_with_items_is_a_foreach_even_without_a_type(items: Any, kind: str) -> None:
-    foreach = step_named(push(simple(simple_foreach("f", items, simple_step("a")))).workflow, "f")
+    foreach = step_named(push(simple(simple_foreach("f", items, simple_step("a")), params={"list": [1]})).workflow, "f")
 
     assert foreach.is_foreach
     assert {"item": (kind, items)} == members(foreach, "loop_params")

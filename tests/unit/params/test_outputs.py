@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from maestro_py.model.definition import ParamDefinition, ParamMode, ParamType, Step
 from maestro_py.model.errors import ParamError
+from maestro_py.model.given_names import STEP_PARAMS
 from maestro_py.model.literals import convert
-from maestro_py.params import STEP_PARAMS, evaluate_step_params, merge_outputs
+from maestro_py.params import evaluate_step_params, merge_outputs
 from maestro_py.testing.builders import a_param, a_step
 from tests.unit.params.scopes import NOW_MS, Given, a
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from maestro_py.model.definition import ParamDefinition, ParamMode, ParamType, Workflow
 from maestro_py.model.errors import ParamError
-from maestro_py.model.forms.reference_checks import SYSTEM_PARAMS
+from maestro_py.model.given_names import SYSTEM_PARAMS
 from maestro_py.params import (
     DERIVED_PARAMS,
     ParamSource,

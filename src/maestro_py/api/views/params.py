@@ -10,10 +10,10 @@ import msgspec
 from maestro_py.api.views.step_states import PublicState
 from maestro_py.model.definition import ParamMode, Step
 from maestro_py.model.errors import ParamError
+from maestro_py.model.given_names import STEP_PARAMS, outputs_of_type
 from maestro_py.model.literals import infer_type
 from maestro_py.model.statuses import StepStatus
-from maestro_py.model.step_outputs import outputs_of_type
-from maestro_py.params import STEP_PARAMS, Parameter, ParamSource, derived_params, merge_outputs
+from maestro_py.params import Parameter, ParamSource, derived_params, merge_outputs
 from maestro_py.ports.api_records import AttemptRecord, RunRecord
 
 #: Statuses of an attempt whose outputs are, or are about to be, parameters.  Of one that is INTERNALLY_FAILED they are

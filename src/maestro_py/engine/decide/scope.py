@@ -8,11 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from maestro_py.engine.decide.state import OuterParams, Run, StepState, step_uuid
+from maestro_py.model.given_names import STEP_PARAMS
 from maestro_py.model.statuses import StepStatus
 from maestro_py.params import (
     DERIVED_PARAMS,
     STEP_END_TIME,
-    STEP_PARAMS,
     STEP_STATUS,
     Budget,
     Facts,

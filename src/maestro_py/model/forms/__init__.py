@@ -10,10 +10,11 @@ from maestro_py.model.forms.properties import Properties
 from maestro_py.model.forms.push import Push, read_push
 from maestro_py.model.forms.reference_checks import ExpressionNames, NamesOf
 from maestro_py.model.forms.render import params_document, to_document
-from maestro_py.model.forms.step_words import KNOWN_TYPES
+from maestro_py.model.forms.step_words import KNOWN_TYPES, STEP_TYPES
 
 __all__ = [
     "KNOWN_TYPES",
+    "STEP_TYPES",
     "ExpressionNames",
     "NamesOf",
     "Properties",

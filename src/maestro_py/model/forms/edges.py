@@ -43,6 +43,11 @@ def read_condition(value: Any) -> str:
     return value
 
 
+def is_word(condition: str) -> bool:
+    """Say whether a condition is but true or false, in any spelling."""
+    return condition.strip().lower() in _WORDS
+
+
 def read_when(value: Any) -> str:
     """Return the condition of the simple form as an expression."""
     return as_expression(read_condition(value))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from maestro_py.model.forms.outline import Level, Node, Outline
 from maestro_py.model.forms.problems import Problems
+from maestro_py.model.suggestions import suggestion
 from maestro_py.model.templates import Location, spell_location
 
 #: A foreach may stand in another so deep.
 MAX_NESTING: Final = 10
 _SHOWN_IN_CYCLE: Final = 12
-#: Among more names than this none is suggested: comparing takes time.
-_MOST_COMPARED: Final = 300
 
 
 def check_size(outline: Outline, max_steps: int, problems: Problems) -> None:
@@ -130,12 +128,3 @@ def spell_cycle(cycle: list[str]) -> str:
     """Return a cycle as text, its middle left out if it is long."""
     shown = cycle if len(cycle) <= _SHOWN_IN_CYCLE else [*cycle[:6], f"… {len(cycle) - 11} more …", *cycle[-5:]]
     return " -> ".join(shown)
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return a question that names the known word nearest to *name*, or nothing."""
-    known = list(known)
-    if len(known) > _MOST_COMPARED:
-        return ""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""

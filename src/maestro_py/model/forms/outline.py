@@ -14,7 +14,7 @@ from typing import Any, Final
 from maestro_py.model.forms.edges import ALWAYS, NEVER, SeveralRead, as_expression, conditions_of
 from maestro_py.model.forms.simple import is_foreach
 from maestro_py.model.forms.step_words import is_program, spelled_type
-from maestro_py.model.step_outputs import outputs_of_type
+from maestro_py.model.given_names import outputs_of_type
 from maestro_py.model.templates import Location, Mention, escape_program, lone_mention, malformed_reference, mentions_in
 
 Mentions = list[tuple[Location, Mention]]
@@ -57,6 +57,7 @@ class Node:
     loop: frozenset[str] = frozenset()  #: Names of its loop parameters.
     spread: bool = False  #: Whether other names may be loop values, too.
     is_open: bool = False  #: Whether those names are known only in a run.
+    loop_at: Location | None = None  #: Where it says what it loops over.
     mentions: Mentions = field(default_factory=list)
     program_mentions: Mentions = field(default_factory=list)  #: In the text of a program, each once.
     expressions: Expressions = field(default_factory=list)
@@ -139,6 +140,8 @@ def _add_native(level: Level, name: str, step: Mapping[str, Any], at: Location) 
             reports=step.get("undeclared_outputs") is True,
             loop=frozenset(loop),
             spread=step.get("spread_items") is True,
+            is_open="steps" in step and (step.get("spread_items") is True or not loop),
+            loop_at=(*at, "params", "loop_params") if "steps" in step else None,
             mentions=_params_mentions(params, (*at, "params")),
             expressions=_params_expressions(params, (*at, "params")),
             workflow_mentions=_workflow_mentions(step, at),
@@ -178,6 +181,7 @@ def _add_simple(level: Level, name: str, step: dict[str, Any], at: Location) -> 
             loop=frozenset({"item", *_keys_of_items(step.get("items"))}) if is_foreach(step) else frozenset(),
             spread=is_foreach(step),
             is_open=is_foreach(step) and _is_open(step.get("items")),
+            loop_at=(*at, "items") if is_foreach(step) else None,
             mentions=[*mentions_in(literals, at), *_params_mentions(params, (*at, "params"))],
             expressions=_params_expressions(params, (*at, "params")),
             program_mentions=[found for key, text in programs.items() for found in _in_program(text, (*at, key))],

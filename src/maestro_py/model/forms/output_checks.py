@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from maestro_py.model.forms.graph_checks import suggestion
 from maestro_py.model.forms.outline import Node
 from maestro_py.model.forms.sight import Sight
+from maestro_py.model.suggestions import suggestion
 from maestro_py.model.templates import Reference, steps_inside
 
 #: What ``params.getFromStep`` knows of any step.

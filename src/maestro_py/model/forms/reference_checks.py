@@ -6,26 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from maestro_py.model.forms.graph_checks import find_cycle, spell_cycle, suggestion
+from maestro_py.model.forms.edges import is_word
+from maestro_py.model.forms.graph_checks import find_cycle, spell_cycle
 from maestro_py.model.forms.outline import Level, Node, Outline
 from maestro_py.model.forms.output_checks import why_lookup_fails, why_unread
 from maestro_py.model.forms.problems import Problems
 from maestro_py.model.forms.sight import Around, Sight, Upstream
+from maestro_py.model.given_names import STEP_PARAMS, SYSTEM_PARAMS
+from maestro_py.model.suggestions import suggestion
 from maestro_py.model.templates import Location, Mention, Reference, mention_of
 
-#: Parameters that every run has (specification 4.5, as far as they exist).
-SYSTEM_PARAMS: Final = frozenset(
-    {
-        *("RUN_TS", "owner", "workflow_id", "DSL_DEFAULT_TZ", "WORKFLOW_CRON_TIMEZONE"),
-        *("TARGET_RUN_DATE", "TARGET_RUN_HOUR", "DERIVED_RUN_TS"),
-        *("DERIVED_RUN_DATE_US_PACIFIC", "DERIVED_RUN_DATE_US_PACIFIC_MINUS_ONE"),
-        *("DERIVED_RUN_DATE_UTC", "DERIVED_RUN_DATE_UTC_MINUS_ONE", "DERIVED_RUN_DATE_UTC_PLUS_ONE"),
-        *("DERIVED_RUN_DATE_UTC_MINUS_ONE_HOUR", "DERIVED_RUN_DATE_UTC_PLUS_ONE_HOUR"),
-        *("DERIVED_RUN_HOUR_US_PACIFIC", "DERIVED_RUN_HOUR_UTC"),
-        *("DERIVED_RUN_HOUR_UTC_MINUS_ONE_HOUR", "DERIVED_RUN_HOUR_UTC_PLUS_ONE_HOUR"),
-        *("LOCAL_RUN_DATE", "RUN_DATE", "RUN_DATE_MINUS_1", "RUN_DATE_MINUS_7"),
-    }
-)
 _LOOP_PARAMS: Final = frozenset({"loop_index", "index"})
 
 
@@ -61,18 +51,20 @@ def check_references(outline: Outline, problems: Problems, names_of: NamesOf = n
         upstream = Upstream(view.level)
         for node in view.level.nodes:
             reachable = (*view.upstream, (upstream, node.id))
-            names = view.names | node.params
+            names = view.names | node.params | STEP_PARAMS.keys()
             sight = Sight(node, reachable, names, around)
+            _refuse_reserved(node, problems)
             for at, text in node.expressions:
-                _check_expression(at, text, sight, problems, names_of)
+                _check_expression(at, text, sight, problems, names_of, all_known=_is_of_loop(at, node, view))
             for at, mention in node.mentions:
-                _check_mention(at, mention, sight, problems)
+                _check_mention(at, mention, sight, problems, all_known=_is_of_loop(at, node, view))
             for at, mention in node.program_mentions:
                 _check_mention(at, mention, sight, problems)
                 if not view.is_open and not problems.is_full:
                     _check_program(at, mention, sight, problems)
             for at, mention in node.workflow_mentions:
-                _refuse_outputs(at, mention, names, problems)
+                if not view.is_open:
+                    _check_of_workflow(at, mention, view.names, problems)
             if node.level is not None:
                 inner = names | node.loop | _LOOP_PARAMS
                 stack.append(_View(node.level, reachable, inner, is_open=view.is_open or node.is_open))
@@ -89,12 +81,24 @@ class _View:
     is_open: bool  #: Whether a foreach around it may add names that are known only in a run.
 
 
-def _check_mention(at: Location, mention: Mention, sight: Sight, problems: Problems) -> None:
+def _is_of_loop(at: Location, node: Node, view: _View) -> bool:
+    """Say whether what stands at *at* says what *node* loops over, and every name that it may use is known."""
+    return node.loop_at is not None and at[: len(node.loop_at)] == node.loop_at and not view.is_open
+
+
+def _refuse_reserved(node: Node, problems: Problems) -> None:
+    for name in sorted(STEP_PARAMS.keys() & node.params):
+        problems.add((*node.at, "params", name), "Cannot modify param with system mode [RESERVED]")
+
+
+def _check_mention(
+    at: Location, mention: Mention, sight: Sight, problems: Problems, *, all_known: bool = False
+) -> None:
     *outputs, param = mention.alternatives
     if _is_param(param, sight.names):
         return
     if not outputs:
-        _check_plain(at, mention, sight, problems)
+        _check_plain(at, mention, sight, problems, all_known=all_known)
     elif (why := why_unread(outputs, sight)) is not None:
         problems.add(at, f"'{mention.text}': {why}")
 
@@ -105,14 +109,18 @@ def _check_conditions(view: _View, upstream: Upstream, around: Around, problems:
     nodes = {node.id: node for node in view.level.nodes}
     for edge in view.level.edges:
         node = nodes.get(edge.source)
-        if node is not None and edge.condition not in ("true", "false"):
+        if node is not None and not is_word(edge.condition):
             reachable = (*view.upstream, (upstream, node.id))
-            sight = Sight(node, reachable, view.names | node.params, around, node.id)
-            _check_expression(edge.condition_at, edge.condition, sight, problems, names_of)
+            names = view.names | node.params | node.outputs | STEP_PARAMS.keys()
+            sight = Sight(node, reachable, names, around, node.id)
+            known = not view.is_open
+            _check_expression(edge.condition_at, edge.condition, sight, problems, names_of, all_known=known)
 
 
-def _check_expression(at: Location, text: str, sight: Sight, problems: Problems, names_of: NamesOf) -> None:
-    """Check what an expression of a step says; a name that nothing has may still be given at the start."""
+def _check_expression(
+    at: Location, text: str, sight: Sight, problems: Problems, names_of: NamesOf, *, all_known: bool
+) -> None:
+    """Check what an expression of a step says; unless *all_known*, a name that nothing has may come with the start."""
     names = _names_in(at, text, problems, names_of)
     for function, arguments in sorted(names.lookups, key=str):
         if (why := why_lookup_fails(function, arguments, sight)) is not None:
@@ -120,9 +128,12 @@ def _check_expression(at: Location, text: str, sight: Sight, problems: Problems,
     for mention in map(mention_of, sorted(names.variables)):
         *outputs, param = mention.alternatives
         own = any(ref.step_id == sight.node.id and ref.name in sight.node.params for ref in outputs)
-        if not outputs or own or param.name in sight.names:
+        if own or param.name in sight.names:
             continue
-        if (why := why_unread(outputs, sight)) is not None:
+        if not outputs:
+            if all_known:
+                _refuse_unknown(at, mention, sight, problems)
+        elif (why := why_unread(outputs, sight)) is not None:
             problems.add(at, f"'{mention.text}': {why}")
 
 
@@ -138,12 +149,24 @@ def _names_in(at: Location, text: str, problems: Problems, names_of: NamesOf) ->
     return names
 
 
-def _check_plain(at: Location, mention: Mention, sight: Sight, problems: Problems) -> None:
+def _refuse_unknown(at: Location, mention: Mention, sight: Sight, problems: Problems) -> None:
+    """Refuse a name that nothing has; in a condition it may have been meant as an output."""
+    if problems.is_full:
+        return
+    near = suggestion(mention.text, sight.names)
+    if not near and sight.completed is not None and sight.node.level is None:
+        near = f"; write {sight.completed}__{mention.text} for an output of step '{sight.completed}'"
+    problems.add(at, f"'{mention.text}' names no parameter{near}")
+
+
+def _check_plain(at: Location, mention: Mention, sight: Sight, problems: Problems, *, all_known: bool) -> None:
     """Refuse ``${step.name}``, which was meant as an output.  Other names may be given at the start."""
     for name, way in mention.alternatives[0].readings():
         if way and name in sight.steps:
             problems.add(at, f"'{mention.text}' is no parameter; write {_meant(sight.steps[name], way)}")
             return
+    if all_known:
+        _refuse_unknown(at, mention, sight, problems)
 
 
 def _meant(node: Node, way: Sequence[str]) -> str:
@@ -173,9 +196,11 @@ def _is_param(reference: Reference, names: frozenset[str]) -> bool:
     return any(name in names for name, _ in reference.readings())
 
 
-def _refuse_outputs(at: Location, mention: Mention, names: frozenset[str], problems: Problems) -> None:
-    if len(mention.alternatives) > 1 and not _is_param(mention.alternatives[-1], names):
-        problems.add(at, f"'{mention.text}': only workflow parameters may be used here")
+def _check_of_workflow(at: Location, mention: Mention, names: frozenset[str], problems: Problems) -> None:
+    """Refuse, in a timeout or a retry policy, what is none of *names*, which are those of the workflow."""
+    if not _is_param(mention.alternatives[-1], names) and not problems.is_full:
+        near = suggestion(mention.text, names)
+        problems.add(at, f"'{mention.text}' names no workflow parameter, and only those may be used here{near}")
 
 
 def _check_workflow_params(outline: Outline, problems: Problems, names_of: NamesOf) -> None:

@@ -37,6 +37,8 @@ _SPELLING: Final = {
 _NATIVE: Final = {_SPELLING[name.lower()]: name for name in _NATIVE_NAMES}
 #: The step types that are known without any worker (DESIGN section 6), in lower case: their case does not count.
 KNOWN_TYPES: Final = frozenset(_SPELLING)
+#: The same as they are spelled, for suggestions; the benchmarks' own is none to suggest.
+STEP_TYPES: Final = frozenset(_SPELLING.values()) - {"bench_noop"}
 
 _TEXT: Final = ParamType.STRING
 _TEXTS: Final = ParamType.STRING_ARRAY
