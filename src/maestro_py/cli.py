@@ -11,8 +11,6 @@ import asyncio
 import ipaddress
 import json
 import os
-import sys
-import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -24,7 +22,8 @@ from maestro_py import cli_render as render
 from maestro_py.cli_options import Url, User, client_of
 from maestro_py.cli_runs import runs
 from maestro_py.cli_values import plain_value, signal_param, split_pairs
-from maestro_py.client import DEFAULT_URL, elements
+from maestro_py.cli_views import views
+from maestro_py.client import DEFAULT_URL
 from maestro_py.model.errors import MaestroError
 from maestro_py.parent import PARENT_FD, watch_parent
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 #: The status of wrong usage; `maestro up` does not start a child again that ends with it.
 _MISCONFIGURED: Final = 2
-_POLL_SECONDS: Final = 0.5
 
 
 class _Commands(typer.core.TyperGroup):
@@ -230,27 +228,7 @@ def push(
 
 
 app.add_typer(runs)  # start, stop, kill, activate, deactivate
-
-
-@app.command()
-def status(
-    workflow: Annotated[str | None, typer.Argument(help="Without it: all workflows.")] = None,
-    instance: Annotated[int | None, typer.Argument(help="Without it: the newest instances.")] = None,
-    url: Url = DEFAULT_URL,
-    user: User = None,
-) -> None:
-    """Show workflows with their latest runs, the instances of one, or the steps of an instance."""
-    console = Console(soft_wrap=False)
-    with client_of(url, user) as client:
-        if workflow is None:
-            console.print(render.workflows_table(elements(client.workflows())))
-        elif instance is None:
-            console.print(render.instances_table(elements(client.instances(workflow))))
-        else:
-            run = client.run(workflow, instance)
-            console.print(f"[bold]{workflow}[/bold] instance {render.run_name(run)}:", end=" ", highlight=False)
-            console.print(render.status_text(run.get("status")), f"{render.took(run)}", highlight=False)
-            render.print_steps(console, client.steps(workflow, instance))
+app.add_typer(views)  # status, logs
 
 
 @app.command()
@@ -284,38 +262,6 @@ def evaluate(
     with client_of(url, user) as client:
         answer = client.evaluate(expression, values)
     typer.echo(json.dumps(answer.get("result"), ensure_ascii=False))
-
-
-@app.command()
-def logs(
-    workflow: str,
-    instance: int,
-    step: str,
-    attempt: Annotated[str, typer.Option(help="A number, or latest.")] = "latest",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the step ends.")] = False,
-    url: Url = DEFAULT_URL,
-    user: User = None,
-) -> None:
-    """Show what a step printed."""
-    with client_of(url, user) as client:
-        shown = client.attempt(workflow, instance, step, attempt)
-        number = str(shown["step_attempt_id"])
-        if loop := render.loop_workflow(shown):
-            typer.echo(f"'{step}' is a loop; its iterations, and their logs, are those of {loop}", err=True)
-        after = 0
-        while True:
-            now = client.attempt(workflow, instance, step, number)
-            # In this order: what was written before the step ended is in the chunks that we ask for after.
-            while chunks := client.log(workflow, instance, step, number, after=after).get("chunks"):
-                for chunk in chunks:
-                    sys.stdout.write(chunk["text"])
-                    after = chunk["seq"]
-            sys.stdout.flush()
-            if not follow or (now.get("runtime_state") or {}).get("end_time"):
-                if coming := render.next_attempt(now):
-                    typer.echo(f"attempt {number} of '{step}' failed; it is {coming}", err=True)
-                return
-            time.sleep(_POLL_SECONDS)
 
 
 @dead_letter.command("list")

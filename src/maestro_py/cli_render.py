@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -12,6 +13,20 @@ from rich.table import Table
 from rich.text import Text
 
 Json = Mapping[str, Any]
+
+
+class Place(NamedTuple):
+    """Which run is looked at, in the words of whoever looks: an instance, or an iteration of loops in it."""
+
+    workflow: str
+    instance: int
+    iteration: str | None = None  #: ``3``, or ``3-12`` of loops that stand in one another.
+
+    def command(self, step_id: str) -> str:
+        """Return the command that shows the step."""
+        words = f"maestro status {self.workflow} {self.instance} {step_id}"
+        return words if self.iteration is None else f"{words} --iteration {self.iteration}"
+
 
 _GOOD: Final = {"SUCCEEDED", "SKIPPED", "COMPLETED_WITH_ERROR"}
 _BAD: Final = {
@@ -73,25 +88,25 @@ def instances_table(instances: Iterable[Json]) -> Table:
     return table
 
 
-def print_steps(console: Console, steps: Sequence[Json]) -> None:
-    """Print the steps of one run; details that leave the table no room stand below it, each on lines of its own."""
-    table = steps_table(steps)
+def print_steps(console: Console, steps: Sequence[Json], place: Place) -> None:
+    """Print the steps of the run at *place*; details that leave the table no room stand below it, each on its own."""
+    table = steps_table(steps, place)
     wanted = Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).maximum
     if wanted <= console.width:
         console.print(table)
         return
-    console.print(steps_table(steps, details=False))
+    console.print(steps_table(steps, place, details=False))
     for step in steps:
-        if detail := step_detail(step):
+        if detail := step_detail(step, place):
             console.print(Text(f"{step.get('step_id', '')}: {detail}"), soft_wrap=True)
 
 
-def steps_table(steps: Iterable[Json], *, details: bool = True) -> Table:
+def steps_table(steps: Iterable[Json], place: Place, *, details: bool = True) -> Table:
     """Return one row for each step of one run, with or without what its timeline says."""
     table = _table("step", "type", "status", "attempt", "started", "took", *(("detail",) if details else ()))
     for step in steps:
         state = step.get("runtime_state") or {}
-        detail = (Text(step_detail(step), overflow="fold"),) if details else ()
+        detail = (Text(step_detail(step, place), overflow="fold"),) if details else ()
         table.add_row(
             str(step.get("step_id", "")),
             step_type(step),
@@ -100,6 +115,25 @@ def steps_table(steps: Iterable[Json], *, details: bool = True) -> Table:
             moment(state.get("start_time") or state.get("create_time")),
             took(state),
             *detail,
+        )
+    return table
+
+
+def iterations_table(iterations: Iterable[Json], place: Place) -> Table:
+    """Return one row for each iteration of a loop of the run at *place*."""
+    table = _table("iteration", "status", "started", "took", "values")
+    for iteration in iterations:
+        number = iteration.get("workflow_instance_id")
+        values = ", ".join(
+            f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+            for name, value in (iteration.get("loop_values") or {}).items()
+        )
+        table.add_row(
+            f"{number}" if place.iteration is None else f"{place.iteration}-{number}",
+            status_text(iteration.get("status")),
+            moment(iteration.get("start_time") or iteration.get("create_time")),
+            took(iteration),
+            Text(values, overflow="ellipsis", no_wrap=True),
         )
     return table
 
@@ -116,6 +150,13 @@ def dead_letters_table(letters: Iterable[Json]) -> Table:
             Text(str(letter.get("reason", "")), overflow="fold"),
         )
     return table
+
+
+def place_name(place: Place, run: Json) -> str:
+    """Return which instance *run*, the one at *place*, is of its workflow, or which iteration."""
+    if place.iteration is None:
+        return f"instance {run_name(run)}"
+    return f"instance {place.instance}, iteration {place.iteration}"
 
 
 def run_name(run: Json) -> str:
@@ -144,7 +185,7 @@ def next_attempt(step: Json) -> str:
     return f"tried again at {moment(coming.get('time'))} (retry {coming.get('retry')}{of_how_many})"
 
 
-def step_detail(step: Json) -> str:
+def step_detail(step: Json, place: Place) -> str:
     """
     Return what a person wants to know of a step beside its status.
 
@@ -157,7 +198,10 @@ def step_detail(step: Json) -> str:
         ended = sum(count for status, count in stats.items() if status in _GOOD | _BAD)
         failed = sum(stats.get(status) or 0 for status in _FAILED_ITERATIONS)
         far = f"{ended} of {foreach.get('total_loop_count', '?')} iterations"
-        return f"{far}, {failed} failed: maestro status {loop_workflow(step)}" if failed else far
+        if not failed:
+            return far
+        status = next(status for status in _FAILED_ITERATIONS if stats.get(status))
+        return f"{far}, {failed} failed: {place.command(str(step.get('step_id')))} --only {status}"
     # The service tells last of the next attempt, in its own time zone; we do so in the reader's.
     said = [str(message) for event in step.get("timeline") or () if (message := event.get("message"))]
     if coming := next_attempt(step):
@@ -165,9 +209,12 @@ def step_detail(step: Json) -> str:
     return said[-1] if said else ""
 
 
-def loop_workflow(step: Json) -> str | None:
-    """Return the workflow whose instances are the iterations of *step*; None if it is no loop, or has not begun."""
-    return ((step.get("artifacts") or {}).get("maestro_foreach") or {}).get("foreach_workflow_id")
+def inner_step(step: Json) -> str | None:
+    """Return the first step inside of *step*; None if it is no loop."""
+    loop = (step.get("definition") or {}).get("foreach")
+    if not loop:
+        return None
+    return str(next(inner["id"] for wrapped in loop["steps"] for inner in wrapped.values()))
 
 
 def moment(epoch_ms: int | None) -> str:

@@ -126,12 +126,26 @@ class MaestroClient:
         """Return one attempt of a step."""
         return self._call("GET", _attempt_path(workflow_id, instance_id, run, step_id, attempt))
 
+    def iteration(
+        self, workflow_id: str, instance_id: int, step_id: str, iteration_id: str, run: str = "latest"
+    ) -> Json:
+        """Return a step in one iteration of the loops around it, ``3-12``; of a loop also that iteration of it."""
+        path = f"/workflows/{_part(workflow_id)}/instances/{instance_id}/runs/{_part(run)}/steps/{_part(step_id)}"
+        return self._call("GET", f"/views/flatten{path}/iterations/{_part(iteration_id)}")
+
     def iterations(
-        self, workflow_id: str, instance_id: int, step_id: str, first: int = 200, run: str = "latest"
+        self,
+        workflow_id: str,
+        instance_id: int,
+        step_id: str,
+        first: int = 200,
+        status: str | None = None,
+        run: str = "latest",
     ) -> list[Json]:
         """Return the last *first* iterations of a foreach that were created, the highest number first."""
         path = f"/workflows/{_part(workflow_id)}/instances/{instance_id}/runs/{_part(run)}/steps/{_part(step_id)}"
-        return elements(self._call("GET", f"{path}/iterations", params={"first": first}))
+        wanted = {"first": first} | ({} if status is None else {"status": status})
+        return elements(self._call("GET", f"{path}/iterations", params=wanted))
 
     def log(
         self,

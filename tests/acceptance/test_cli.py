@@ -146,6 +146,85 @@ def test_the_log_of_an_attempt_that_is_tried_again_says_when_beside_it(server: R
     assert f"attempt 2 of 'greet' failed; it is tried again at {moment(_NOW_MS)} (retry 2 of 4)\n" == ran.stderr
 
 
+LOOP = {"foreach": {"id": "each", "steps": [{"step": {"id": "count", "type": "shell"}}]}}
+STEPS = "/workflows/orders/instances/1/runs/latest/steps"
+
+
+def _in_iteration(server: RecordingServer, *, leaf: bool) -> None:
+    """Have the server know iteration 2-7 under the id inner."""
+    found: dict[str, object] = {"iteration": {"workflow_id": "inner", "workflow_instance_id": 7}}
+    found |= {"leaf_step_instance_ref": {}} if leaf else {}
+    step_id = "count" if leaf else "each"
+    server.answers[f"GET /views/flatten{STEPS}/{step_id}/iterations/2-7"] = (200, found)
+
+
+def test_the_log_of_a_step_in_an_iteration_is_found_by_its_numbers(server: RecordingServer) -> None:
+    _in_iteration(server, leaf=True)
+    attempts = "/workflows/inner/instances/7/runs/latest/steps/count/attempts"
+    attempt = {"step_attempt_id": 1, "runtime_state": {"status": "SUCCEEDED", "end_time": _NOW_MS}}
+    server.answers |= {f"GET {attempts}/latest": (200, attempt), f"GET {attempts}/1": (200, attempt)}
+    server.answers[f"GET {attempts}/1/logs?after=0"] = (200, {"chunks": [{"seq": 1, "text": "one\n"}]})
+    server.answers[f"GET {attempts}/1/logs?after=1"] = (200, {"chunks": []})
+
+    ran = maestro(server.url, "logs", "orders", "1", "count", "--iteration", "2-7")
+
+    assert ("one\n", "") == (ran.stdout, ran.stderr)
+
+
+def test_the_log_of_a_loop_says_where_those_of_its_steps_are(server: RecordingServer) -> None:
+    attempt = {"step_attempt_id": 1, "definition": LOOP}
+    server.answers |= {f"GET {STEPS}/each/attempts/{n}": (200, attempt) for n in ("latest", "1")}
+    server.answers[f"GET {STEPS}/each/attempts/1/logs?after=0"] = (200, {"chunks": []})
+
+    ran = maestro(server.url, "logs", "orders", "1", "each")
+
+    assert "maestro logs orders 1 count --iteration 1\n" in ran.stderr
+
+
+def test_status_shows_the_iterations_of_a_loop_and_the_steps_of_an_iteration(server: RecordingServer) -> None:
+    """Where the workflow has one loop only it need not be named."""
+    loop = {"step_id": "each", "workflow_id": "orders", "workflow_instance_id": 1, "definition": LOOP}
+    server.answers[f"GET {STEPS}/each/attempts/latest"] = (200, loop)
+    failed = [{"workflow_instance_id": 7, "status": "FAILED", "loop_values": {"item": "mon"}}]
+    server.answers[f"GET {STEPS}/each/iterations?first=20&status=FAILED"] = (200, {"elements": failed})
+    _in_iteration(server, leaf=False)
+    server.answers["GET /workflows/orders/instances/1/runs/latest"] = (200, {"workflow_version_id": 4})
+    nested = {"foreach": {"id": "outer", "steps": [LOOP]}}
+    server.answers["GET /workflows/orders/versions/4"] = (200, {"workflow": {"steps": [nested]}})
+    server.answers["GET /workflows/inner/instances/7/runs/latest"] = (200, {"status": "FAILED"})
+    state = {"step_id": "count", "runtime_state": {"status": "FATALLY_FAILED"}}
+    server.answers["GET /workflows/inner/instances/7/runs/latest/steps"] = (200, [state])
+
+    iterations = maestro(server.url, "status", "orders", "1", "each", "--only", "FAILED")
+    inside = [maestro(server.url, "status", "orders", "1", *of, "--iteration", "2-7") for of in (["each"], [])]
+
+    assert "item=mon" in iterations.stdout
+    for ran in inside:
+        assert "orders instance 1, iteration 2-7: FAILED" in ran.stdout, ran.stderr
+        assert "FATALLY_FAILED" in ran.stdout
+
+
+def test_status_shows_one_step_in_an_iteration(server: RecordingServer) -> None:
+    _in_iteration(server, leaf=True)
+    step = {"step_id": "count", "runtime_state": {"status": "RUNNING"}}
+    server.answers["GET /workflows/inner/instances/7/runs/latest/steps/count/attempts/latest"] = (200, step)
+
+    ran = maestro(server.url, "status", "orders", "1", "count", "--iteration", "2-7")
+
+    assert ["count", "RUNNING"] == [word for word in ran.stdout.split() if word in ("count", "RUNNING")]
+
+
+def test_of_several_loops_one_has_to_be_named(server: RecordingServer) -> None:
+    server.answers["GET /workflows/orders/instances/1/runs/latest"] = (200, {"workflow_version_id": 4})
+    loops = [LOOP, {"foreach": {"id": "other", "steps": []}}]
+    server.answers["GET /workflows/orders/versions/4"] = (200, {"workflow": {"steps": loops}})
+
+    ran = maestro(server.url, "status", "orders", "1", "--iteration", "2")
+
+    assert 2 == ran.returncode
+    assert "each, other" in ran.stderr
+
+
 def test_dead_letters_are_listed_and_put_back(server: RecordingServer) -> None:
     letter = {"id": 9, "workflow_id": "hello", "workflow_instance_id": 7, "reason": "a bug"}
     server.answers["GET /dead-letters"] = (200, {"elements": [letter]})

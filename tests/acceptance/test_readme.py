@@ -77,6 +77,7 @@ def test_its_commands_do_what_it_says(data_directory: Path) -> None:
         assert '"workflow_id":"orders","workflow_version_id":1,"workflow_instance_id":1' in said
         assert '"loop_values":{"item":"wed"' in said
         assert "reported orders 1 [7,7,7]" in said
+        assert "\ncounting tue of us\n" in said
         assert '"name":"orders_ready","seq_id":1' in said
         assert "hello instance 1: SUCCEEDED" in said
         assert "Ahoi and goodbye, from instance 1" in said

@@ -9,6 +9,8 @@ from rich.table import Table
 
 from maestro_py import cli_render as render
 
+PLACE = render.Place("wf", 7)
+
 
 def _text(table: Table) -> str:
     out = io.StringIO()
@@ -18,7 +20,7 @@ def _text(table: Table) -> str:
 
 def _shown(steps: list[dict[str, object]], width: int) -> list[str]:
     out = io.StringIO()
-    render.print_steps(Console(file=out, width=width, color_system=None), steps)
+    render.print_steps(Console(file=out, width=width, color_system=None), steps, PLACE)
     return out.getvalue().splitlines()
 
 
@@ -45,16 +47,18 @@ def test_a_foreach_shows_how_far_it_is() -> None:
     overview = {"stats": {"SUCCEEDED": 5, "STOPPED": 1, "IN_PROGRESS": 3}}
     step = {"artifacts": {"maestro_foreach": {"total_loop_count": 40, "foreach_overview": overview}}}
 
-    assert "6 of 40 iterations" == render.step_detail(step)
+    assert "6 of 40 iterations" == render.step_detail(step, PLACE)
 
 
 def test_a_foreach_with_failures_says_where_they_are() -> None:
     overview = {"stats": {"SUCCEEDED": 5, "FAILED": 1, "TIMED_OUT": 2}}
-    foreach = {"total_loop_count": 40, "foreach_overview": overview, "foreach_workflow_id": "maestro_foreach_x_1"}
+    step = {
+        "step_id": "each",
+        "artifacts": {"maestro_foreach": {"total_loop_count": 40, "foreach_overview": overview}},
+    }
 
-    assert "8 of 40 iterations, 3 failed: maestro status maestro_foreach_x_1" == render.step_detail(
-        {"artifacts": {"maestro_foreach": foreach}}
-    )
+    assert "8 of 40 iterations, 3 failed: maestro status wf 7 each --only FAILED" == render.step_detail(step, PLACE)
+    assert render.step_detail(step, render.Place("wf", 7, "3-2")).endswith("each --iteration 3-2 --only FAILED")
 
 
 def test_long_details_stand_below_the_steps_of_a_narrow_screen() -> None:
@@ -75,7 +79,7 @@ def test_long_details_stand_below_the_steps_of_a_narrow_screen() -> None:
 def test_any_other_step_shows_its_newest_message() -> None:
     timeline = [{"message": "old"}, {"type": "STATUS", "status": "RUNNING"}, {"message": "new"}, {}]
 
-    assert "new" == render.step_detail({"timeline": timeline})
+    assert "new" == render.step_detail({"timeline": timeline}, PLACE)
 
 
 def test_a_step_that_is_tried_again_says_when_and_why_it_failed() -> None:
@@ -85,7 +89,7 @@ def test_a_step_that_is_tried_again_says_when_and_why_it_failed() -> None:
     at = render.moment(1_795_000_000_000)
 
     assert [f"tried again at {at} (retry 1 of 3): exit status 1", f"tried again at {at} (retry 1 of 3)"] == [
-        render.step_detail({"timeline": said, "next_attempt": coming}) for said in (timeline, timeline[1:])
+        render.step_detail({"timeline": said, "next_attempt": coming}, PLACE) for said in (timeline, timeline[1:])
     ]
 
 
@@ -95,6 +99,15 @@ def test_the_type_of_a_step_is_found_in_its_definition() -> None:
         render.step_type({"definition": {"foreach": {"id": "a", "steps": []}}}),
         render.step_type({}),
     ]
+
+
+def test_an_iteration_is_named_as_one_asks_for_it() -> None:
+    iteration = {"workflow_instance_id": 5, "status": "FAILED", "loop_values": {"item": {"a": 1}, "day": "mon"}}
+
+    tables = [render.iterations_table([iteration], place) for place in (PLACE, render.Place("wf", 7, "3"))]
+
+    assert [["5", "FAILED", "-", "-"], ["3-5", "FAILED", "-", "-"]] == [_rows(table)[0][:4] for table in tables]
+    assert 'item={"a": 1}, day=mon' in _text(tables[0])
 
 
 def test_times_are_short() -> None:
@@ -111,6 +124,6 @@ def test_times_are_short() -> None:
 
 def test_a_message_is_no_markup() -> None:
     """A step may print anything; brackets in it are not colours."""
-    table = render.steps_table([{"step_id": "a", "timeline": [{"message": "[bold]no[/bold]"}]}])
+    table = render.steps_table([{"step_id": "a", "timeline": [{"message": "[bold]no[/bold]"}]}], PLACE)
 
     assert "[bold]no[/bold]" in _text(table)

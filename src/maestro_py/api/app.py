@@ -18,6 +18,7 @@ from maestro_py.api.routes.definitions import definition_routes
 from maestro_py.api.routes.expressions import expression_routes
 from maestro_py.api.routes.health import health_routes
 from maestro_py.api.routes.instances import instance_routes
+from maestro_py.api.routes.iterations import iteration_routes
 from maestro_py.api.routes.signals import signal_routes
 from maestro_py.api.routes.starts import start_routes
 from maestro_py.api.routes.steps import step_routes
@@ -97,6 +98,7 @@ def create_app(
         stop_routes(services),
         instance_routes(services),
         step_routes(services),
+        iteration_routes(services),
         signal_routes(services),
         expression_routes(services),
         dead_letter_routes(services),

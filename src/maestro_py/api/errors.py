@@ -20,7 +20,7 @@ from maestro_py.model.errors import (
     StoreUnavailable,
     Unprocessable,
 )
-from maestro_py.ports.api_store import StopRefused, StrategyChangeRefused
+from maestro_py.ports.api_store import IterationMismatch, StopRefused, StrategyChangeRefused
 
 log = structlog.get_logger()
 
@@ -64,6 +64,7 @@ TABLE: Final[Mapping[type[Exception], Answer]] = {
     RequestInvalid: Answer(400, "BAD_REQUEST"),
     Forbidden: Answer(403, "FORBIDDEN"),
     StopRefused: Answer(400, "BAD_REQUEST"),
+    IterationMismatch: Answer(400, "BAD_REQUEST"),
     NotFound: Answer(404, "NOT_FOUND"),
     Conflict: Answer(409, "CONFLICT"),
     StrategyChangeRefused: Answer(412, "PRECONDITION_FAILED"),

@@ -132,6 +132,17 @@ def number(text: str, what: str, expected: str = "a number") -> int:
     return int(text)
 
 
+def iteration_path(text: str) -> tuple[int, ...]:
+    """
+    Return the numbers, the outermost loop's first, by which a path names an iteration: ``3``, or ``3-12``.
+
+    Raises:
+        RequestInvalid: it is nothing of the kind.
+    """
+    expected = "numbers joined by -, one of each loop, the outermost first, as 3-12; each"
+    return tuple(number(part, "iteration", expected) for part in text.split("-"))
+
+
 def page_request(first: int | None, last: int | None, cursor: str | None) -> PageRequest:
     """
     Return the page that ``first`` or ``last``, exactly one of them, and ``cursor`` ask for (specification 0).

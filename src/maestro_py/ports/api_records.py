@@ -232,6 +232,15 @@ class IterationRecord(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_reason: str | None
 
 
+class IterationDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One iteration of a loop, or of loops that stand in one another, found by its numbers."""
+
+    run: RunRecord  #: That the loops belong to.
+    passed: tuple[RunRecord, ...]  #: The iteration of each loop, the outermost first.
+    #: The latest attempt of the step that was asked for; None: that was the innermost loop itself.
+    step: AttemptDetail | None
+
+
 class WorkflowSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the list of workflows: the workflow and its latest run."""
 

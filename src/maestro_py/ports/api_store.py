@@ -20,6 +20,7 @@ from maestro_py.ports.api_records import (
     AttemptRecord,
     AttemptRef,
     DeadLetter,
+    IterationDetail,
     IterationRecord,
     LogChunk,
     Overview,
@@ -139,6 +140,10 @@ class BacklogReads(Protocol):
         ...
 
 
+class IterationMismatch(MaestroError):
+    """So many numbers name no iteration of the step; the text says which loops it is in."""
+
+
 class StartStore(Protocol):
     """Starting runs.  Nothing is asked twice here, so a link that broke unseen is a `StoreUnavailable`: try again."""
 
@@ -211,6 +216,18 @@ class StepStore(Protocol):
 
     async def iterations(self, ref: AttemptRef, page: PageRequest, status: str | None) -> Page[IterationRecord]:
         """Return a page of the iterations of a foreach; ids are the numbers of the iterations, from 1."""
+        ...
+
+    async def iteration(self, ref: AttemptRef, path: Sequence[int]) -> IterationDetail:
+        """
+        Return one iteration of each of the loops around a step, and the step's latest attempt in it.
+
+        *path* has the number of an iteration of each loop, the outermost first.  One number more names an iteration of
+        the step itself, if it is a loop.
+
+        Raises:
+            IterationMismatch: the step is in more, or in fewer, loops than *path* has numbers.
+        """
         ...
 
 

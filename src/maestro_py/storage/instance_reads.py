@@ -15,7 +15,7 @@ from maestro_py.storage.retries import Connection, snapshot
 _COLUMNS: Final = ", ".join(f"i.{name}" for name in RunRecord.__struct_fields__)
 _HEAVY: Final = ("params", "run_config")
 #: Of a list: a page of 200 runs whose parameters may be 64 MB each would be more than a process holds.
-_LISTED_COLUMNS: Final = ", ".join(
+LISTED_COLUMNS: Final = ", ".join(
     f"CASE WHEN pg_column_size(i.{name}) <= 16384 THEN i.{name} END" if name in _HEAVY else f"i.{name}"
     for name in RunRecord.__struct_fields__
 )
@@ -33,7 +33,7 @@ ORDER BY i.run_id DESC LIMIT 1
 
 #: Returns one page of instances, newest first, each by its latest run.
 _INSTANCES: Final = f"""
-SELECT {_LISTED_COLUMNS} FROM (
+SELECT {LISTED_COLUMNS} FROM (
     SELECT DISTINCT ON (instance_id) * FROM workflow_instance
     WHERE workflow_id = %(workflow_id)s AND {{page}}) AS i
 ORDER BY i.instance_id DESC
@@ -44,7 +44,7 @@ _INSTANCE_ENDS: Final = "SELECT min(instance_id), max(instance_id) FROM workflow
 
 #: Returns one page of the runs of an instance, newest first.
 _RUNS: Final = f"""
-SELECT {_LISTED_COLUMNS} FROM (
+SELECT {LISTED_COLUMNS} FROM (
     SELECT * FROM workflow_instance
     WHERE workflow_id = %(workflow_id)s AND instance_id = %(instance_id)s AND {{page}}) AS i
 ORDER BY i.run_id DESC
@@ -78,7 +78,7 @@ async def read_run(conn: Connection, ref: RunRef) -> RunRecord:
     if row is None:
         run = "" if ref.run_id is None else f" run {ref.run_id} of"
         raise NotFound(f"workflow {ref.workflow_id!r} has no{run} instance {ref.instance_id}")
-    return _record(row)
+    return run_record(row)
 
 
 async def read_internal_id(conn: Connection, workflow_id: str) -> UUID:
@@ -132,7 +132,7 @@ class InstanceReader:
         async with snapshot(self._database) as conn:
             parameters = {"workflow_id": workflow_id, **page_parameters(page)}
             cursor = await conn.execute(_INSTANCES.format(page=clause), parameters)
-            records = tuple(_record(row) for row in await cursor.fetchall())
+            records = tuple(run_record(row) for row in await cursor.fetchall())
             oldest, newest = await ends_of(conn, _INSTANCE_ENDS, workflow_id)
             if not newest:
                 await read_internal_id(conn, workflow_id)
@@ -150,12 +150,13 @@ class InstanceReader:
         async with snapshot(self._database) as conn:
             parameters = {"workflow_id": workflow_id, "instance_id": instance_id, **page_parameters(page)}
             cursor = await conn.execute(_RUNS.format(page=page_clause("run_id", page)), parameters)
-            records = tuple(_record(row) for row in await cursor.fetchall())
+            records = tuple(run_record(row) for row in await cursor.fetchall())
             oldest, newest = await ends_of(conn, _RUN_ENDS, workflow_id, instance_id)
         if not newest:
             raise NotFound(f"workflow {workflow_id!r} has no instance {instance_id}")
         return Page(records, tuple(r.run_id for r in records), newest, oldest)
 
 
-def _record(row: tuple[Any, ...]) -> RunRecord:
+def run_record(row: tuple[Any, ...]) -> RunRecord:
+    """Return what a row of these columns says."""
     return RunRecord(**dict(zip(RunRecord.__struct_fields__, row, strict=True)))

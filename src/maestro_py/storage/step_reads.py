@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from maestro_py.model.definition import Workflow
 from maestro_py.model.errors import NotFound
 from maestro_py.model.ids import inline_workflow_id
 from maestro_py.model.statuses import StepStatus
@@ -12,6 +13,7 @@ from maestro_py.ports.api_records import (
     AttemptDetail,
     AttemptRecord,
     AttemptRef,
+    IterationDetail,
     IterationRecord,
     LogChunk,
     Page,
@@ -22,6 +24,7 @@ from maestro_py.ports.api_records import (
 from maestro_py.storage.connections import Database
 from maestro_py.storage.definition_cache import DefinitionCache
 from maestro_py.storage.instance_reads import read_internal_id, read_run
+from maestro_py.storage.iteration_reads import missing_step, read_passed
 from maestro_py.storage.paging import ends_of, page_clause, page_parameters
 from maestro_py.storage.retries import Connection, snapshot
 from maestro_py.storage.step_logs import read_logs
@@ -141,7 +144,7 @@ class StepReader:
         """
         async with snapshot(self._database) as conn:
             run = await read_run(conn, ref.run)
-            return await self._detail(conn, run, [await _read_attempt(conn, run, ref)])
+            return await self._detail(conn, run, [await self._read_attempt(conn, run, ref)])
 
     async def log(self, ref: AttemptRef, *, after: int, limit: int) -> list[LogChunk]:
         """
@@ -152,7 +155,7 @@ class StepReader:
         """
         async with snapshot(self._database) as conn:
             run = await read_run(conn, ref.run)
-            attempt = (await _read_attempt(conn, run, ref)).attempt
+            attempt = (await self._read_attempt(conn, run, ref)).attempt
             pieces = await read_logs(conn, run.partition, run.run_uid, ref.step_id, attempt, after=after, limit=limit)
         return [LogChunk(piece.position, piece.create_time_ms, piece.text) for piece in pieces]
 
@@ -165,7 +168,7 @@ class StepReader:
         """
         async with snapshot(self._database) as conn:
             run = await read_run(conn, ref.run)
-            await _read_attempt(conn, run, ref)
+            await self._read_attempt(conn, run, ref)
             internal_id = await read_internal_id(conn, run.root_workflow_id)
             inline_id = inline_workflow_id(str(internal_id), run.instance_id, run.workflow_id, ref.step_id)
             clause = page_clause("instance_id", page, "run_id DESC")
@@ -176,8 +179,29 @@ class StepReader:
             oldest, newest = await ends_of(conn, _ITERATION_ENDS, *(inline_id, status, status) * 2)
         return Page(records, tuple(r.instance_id for r in records), newest, oldest)
 
-    async def _detail(self, conn: Connection, run: RunRecord, attempts: Sequence[AttemptRecord]) -> AttemptDetail:
+    async def iteration(self, ref: AttemptRef, path: Sequence[int]) -> IterationDetail:
+        """
+        Return one iteration of each of the loops around a step, and the step's latest attempt in it.
+
+        Raises:
+            NotFound: there is no such run, step, iteration or attempt.
+            IterationMismatch: the step is in more, or in fewer, loops than *path* has numbers.
+        """
+        async with snapshot(self._database) as conn:
+            run = await read_run(conn, ref.run)
+            workflow = await self._workflow(conn, run)
+            passed, is_inside = await read_passed(conn, run, workflow, ref.step_id, path)
+            step = None
+            if is_inside:
+                innermost = passed[-1]
+                step = await self._detail(conn, innermost, [await self._read_attempt(conn, innermost, ref)])
+        return IterationDetail(run=run, passed=passed, step=step)
+
+    async def _workflow(self, conn: Connection, run: RunRecord) -> Workflow:
         definitions = await self._cache.load(conn, [run.definition_uid])
+        return definitions[run.definition_uid]
+
+    async def _detail(self, conn: Connection, run: RunRecord, attempts: Sequence[AttemptRecord]) -> AttemptDetail:
         served: tuple[tuple[str, frozenset[str]], ...] = ()
         if any(a.dispatch in ("READY", "QUEUED") for a in attempts):
             cursor = await conn.execute(_SERVED)
@@ -190,24 +214,26 @@ class StepReader:
             wakes = {(step_id, attempt): fire_ms for step_id, attempt, fire_ms in await cursor.fetchall()}
         return AttemptDetail(
             run=run,
-            workflow=definitions[run.definition_uid],
+            workflow=await self._workflow(conn, run),
             internal_id=await read_internal_id(conn, run.root_workflow_id),
             attempts=tuple(attempts),
             served=served,
             wakes=wakes,
         )
 
-
-async def _read_attempt(conn: Connection, run: RunRecord, ref: AttemptRef) -> AttemptRecord:
-    if ref.attempt is None:
+    async def _read_attempt(self, conn: Connection, run: RunRecord, ref: AttemptRef) -> AttemptRecord:
+        """Return the attempt of *run*, which need not be the run that *ref* names."""
+        if ref.attempt is not None:
+            cursor = await conn.execute(_ATTEMPT, (run.partition, run.run_uid, ref.step_id, ref.attempt))
+            if (row := await cursor.fetchone()) is not None:
+                return _attempt(row)
         cursor = await conn.execute(_LATEST_ATTEMPT, (run.partition, run.run_uid, ref.step_id))
-    else:
-        cursor = await conn.execute(_ATTEMPT, (run.partition, run.run_uid, ref.step_id, ref.attempt))
-    row = await cursor.fetchone()
-    if row is None:
-        which = f"step {ref.step_id!r}" if ref.attempt is None else f"attempt {ref.attempt} of step {ref.step_id!r}"
-        raise NotFound(f"{run.workflow_id}:{run.instance_id}:{run.run_id} has no {which} yet")
-    return _attempt(row)
+        if (row := await cursor.fetchone()) is None:
+            raise missing_step(run, await self._workflow(conn, run), ref.step_id)
+        if ref.attempt is not None:
+            which = f"attempt {ref.attempt} of step {ref.step_id!r}"
+            raise NotFound(f"{run.workflow_id}:{run.instance_id}:{run.run_id} has no {which} yet")
+        return _attempt(row)
 
 
 def _attempt(row: tuple[Any, ...]) -> AttemptRecord:
