@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from xdist.remote import Producer  # type: ignore[import-untyped]
@@ -11,7 +13,7 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from maestro_py.supervisor.embedded_kafka import EmbeddedKafka
 from maestro_py.supervisor.embedded_postgres import EmbeddedPostgres
-from tests.kafka import broker_directory, kafka_for_tests, started, topics_of_a_run, topics_of_a_system
+from tests.kafka import broker_directory, delete_topics, kafka_for_tests, started, topics_of_a_run, topics_of_a_system
 from tests.postgres import (
     PostgresForTests,
     migrated_private_postgres,
@@ -119,8 +121,17 @@ def breakable_kafka() -> Iterator[EmbeddedKafka]:
 
 
 @pytest.fixture
-def private_kafka(breakable_kafka: EmbeddedKafka) -> EmbeddedKafka:
-    """A running broker of the test's own: it may be killed, paused, wiped and started."""
-    breakable_kafka.wipe()
+def private_kafka(breakable_kafka: EmbeddedKafka) -> Iterator[EmbeddedKafka]:
+    """A running broker of the test's own, without topics: it may be killed, paused, wiped and started."""
     breakable_kafka.start()
-    return breakable_kafka
+    yield breakable_kafka
+    if breakable_kafka.is_running:
+        breakable_kafka.resume()
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            runner.run(delete_topics(breakable_kafka.servers, "maestro."))
+
+
+@pytest.fixture
+def private_carrier(private_kafka: EmbeddedKafka) -> dict[str, object]:
+    """The settings of a system whose hints travel by a broker that the test may break."""
+    return {"transport": "kafka", "kafka": private_kafka.servers, "kafka_prefix": f"maestro.{uuid4().hex[:8]}"}

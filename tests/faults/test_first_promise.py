@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system import System
+from tests.system import BOTH_TRANSPORTS, System
 
 ONE_STEP = {"workflow_id": "one", "steps": [{"id": "work", "type": "shell", "command": "sleep 1; echo done"}]}
 
 
-@pytest.mark.parametrize("victim", ["engine", "worker", "api", "signal"])
+@pytest.mark.parametrize(
+    ("transport", "victim"),
+    [
+        ("postgres", "engine"),
+        ("kafka", "engine"),
+        ("postgres", "worker"),
+        ("kafka", "worker"),
+        ("postgres", "api"),
+        ("kafka", "signal"),
+    ],
+)
 def test_a_run_survives_sigkill_while_its_step_runs(system: System, victim: str) -> None:
     """A process that is killed while a step runs, and started again, costs at most one more attempt."""
     system.start_all(signals=1)
@@ -26,6 +36,7 @@ def test_a_run_survives_sigkill_while_its_step_runs(system: System, victim: str)
     assert expected == attempts
 
 
+@BOTH_TRANSPORTS
 def test_a_start_that_was_answered_survives_sigkill_of_everything(system: System) -> None:
     """A start that was answered before every process was killed is carried out by those that come after."""
     system.start_all()

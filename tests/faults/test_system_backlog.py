@@ -10,7 +10,7 @@ import pytest
 
 from maestro_py.client import MaestroClient, ServerRefused
 from maestro_py.testing.waiting import wait_until
-from tests.system import OsProcess, System
+from tests.system import BOTH_TRANSPORTS, OsProcess, System
 
 LIMIT = 200
 
@@ -20,6 +20,7 @@ def starts(count: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_a_burst_without_engines_is_refused_beyond_the_limit_and_served_when_one_has_come(system: System) -> None:
     """Promise 1: what was accepted runs once; what was refused was not stored, and the same is accepted later."""
     system.start("api", backlog_limit=LIMIT)

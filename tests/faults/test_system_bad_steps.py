@@ -7,21 +7,26 @@ from itertools import pairwise
 import pytest
 
 from maestro_py.testing.waiting import wait_until
-from tests.system import System
+from tests.system import BOTH_TRANSPORTS, System
 
 #: Kills the worker, which is the parent of the guard, which is the parent of the shell.
 KILL_WORKER = "kill -9 $(sed -n 's/^PPid:[[:space:]]*//p' /proc/$PPID/status); sleep 60"
-BACKOFF_SECONDS = 4
+BACKOFF_SECONDS = 2
+#: Shorter than usual: the test is about what follows a loss, and not about when it is noticed.
+LEASE_MS = 2_000
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_a_step_that_kills_its_workers_is_given_up_after_its_budget(system: System) -> None:
     """
     The first loss is tried again at once, the next with a backoff; then the step fails for good.
 
     A neighbour that the same workers ran loses attempts with them, and ends well.
     """
-    system.start_all(engines=1, workers=3)
+    for kind in ("api", "engine", "worker", "worker", "worker"):
+        system.start(kind, worker_lease_ms=LEASE_MS, beat_interval_ms=300)
+    system.wait_ready(apis=1, engines=1, workers=3)
     backoff = {"type": "FIXED_BACKOFF", "platform_retry_backoff_in_secs": BACKOFF_SECONDS}
     killer = {"id": "kill", "type": "shell", "command": KILL_WORKER}
     system.push(

@@ -15,7 +15,7 @@ from tests.faults.engine_process import (
     STOPPED_BEFORE_SAVE,
     STOPPED_INSIDE_SAVE,
 )
-from tests.system import OsProcess, System
+from tests.system import BOTH_TRANSPORTS, OsProcess, System
 from tests.system_evidence import (
     Sink,
     assert_each_result_was_applied_once,
@@ -56,7 +56,7 @@ def wait_taken_over(system: System, faulty: OsProcess) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [STOPPED_BEFORE_SAVE, STOPPED_INSIDE_SAVE])
+@pytest.mark.parametrize(("transport", "fault"), [("kafka", STOPPED_BEFORE_SAVE), ("postgres", STOPPED_INSIDE_SAVE)])
 def test_an_engine_stopped_in_a_batch_that_wakes_after_its_partitions_moved_writes_nothing(
     system: System, tmp_path: Path, fault: str
 ) -> None:
@@ -83,6 +83,7 @@ def test_an_engine_stopped_in_a_batch_that_wakes_after_its_partitions_moved_writ
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_an_engine_stopped_between_its_batches_is_replaced_while_it_sleeps(system: System, tmp_path: Path) -> None:
     """Promises 4 and 12: it wakes with runs in memory that others have changed, and its next batch is fenced."""
     sink = Sink(tmp_path / "sink")
@@ -101,6 +102,7 @@ def test_an_engine_stopped_between_its_batches_is_replaced_while_it_sleeps(syste
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_an_engine_whose_loop_is_blocked_ends_itself_and_is_replaced(system: System, tmp_path: Path) -> None:
     """Promise 12: it stops beating, so its partitions move within 15 s; its own process does not stay either."""
     sink = Sink(tmp_path / "sink")
@@ -122,7 +124,7 @@ def test_an_engine_whose_loop_is_blocked_ends_itself_and_is_replaced(system: Sys
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [KILLED_BEFORE_COMMIT, KILLED_AFTER_COMMIT])
+@pytest.mark.parametrize(("transport", "fault"), [("postgres", KILLED_BEFORE_COMMIT), ("kafka", KILLED_AFTER_COMMIT)])
 def test_an_engine_killed_at_the_worst_moment_of_a_batch_loses_and_doubles_nothing(
     system: System, tmp_path: Path, fault: str
 ) -> None:

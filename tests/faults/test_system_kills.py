@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from maestro_py.supervisor.embedded_kafka import EmbeddedKafka
 from maestro_py.supervisor.embedded_postgres import EmbeddedPostgres
 from maestro_py.testing.waiting import wait_until
 from tests.system import System, running_system
@@ -64,20 +65,26 @@ def wait_goes_on(system: System, since: float) -> None:
     wait_until(goes_on, since + FAILOVER - time.monotonic(), seen=system.logs)
 
 
+def killed_and_started(server: EmbeddedPostgres | EmbeddedKafka) -> None:
+    server.kill()
+    server.start()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("transport", "seed"), [("postgres", 1), ("kafka", 2)])
 def test_every_instance_succeeds_whatever_is_killed_and_whenever(
-    private_postgres: EmbeddedPostgres, tmp_path: Path, seed: int
+    private_postgres: EmbeddedPostgres, request: pytest.FixtureRequest, tmp_path: Path, transport: str, seed: int
 ) -> None:
     """
-    Promises 1, 3 and 5: an engine, a worker, the signal service and PostgreSQL are killed at seeded moments.
+    Promises 1, 3 and 5: an engine, a worker, the signal service, PostgreSQL and Kafka are killed at seeded moments.
 
     Within 15 s of each kill everything goes on, each step has exactly one applied result, and more than one effect
     only where an attempt was interrupted.
     """
     chance = random.Random(seed)
     sink = Sink(tmp_path / "sink")
-    with running_system(private_postgres.url, slots=3) as system:
+    carrier = request.getfixturevalue("private_carrier") if transport == "kafka" else {}
+    with running_system(private_postgres.url, slots=3, **carrier) as system:
         system.start_all(engines=2, workers=2, signals=1)
         for workflow in workflows(sink):
             system.push(workflow)
@@ -87,16 +94,15 @@ def test_every_instance_succeeds_whatever_is_killed_and_whenever(
             system.processes[kind][0].kill()
             system.start(kind)
 
-        def kill_postgres() -> None:
-            private_postgres.kill()
-            private_postgres.start()
-
         kills: list[Callable[[], None]] = [
             lambda: kill("engine"),
             lambda: kill("worker"),
             lambda: kill("signal"),
-            kill_postgres,
+            lambda: killed_and_started(private_postgres),
         ]
+        if transport == "kafka":
+            broker: EmbeddedKafka = request.getfixturevalue("private_kafka")
+            kills.append(lambda: killed_and_started(broker))
         chance.shuffle(kills)
         announced = 0
         for victim, kill_victim in enumerate(kills):

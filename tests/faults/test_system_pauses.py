@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from maestro_py.testing.waiting import wait_until
-from tests.system import OsProcess, System
+from tests.system import BOTH_TRANSPORTS, OsProcess, System
 from tests.system_evidence import (
     Sink,
     assert_each_result_was_applied_once,
@@ -56,6 +56,7 @@ def neighbour_ends(system: System) -> float:
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_an_api_a_signal_service_and_a_worker_that_are_stopped_delay_nobody(system: System, tmp_path: Path) -> None:
     """
     Promises 1, 3 and 12: all three are stopped holding rows.
@@ -125,6 +126,7 @@ def left(since: float) -> float:
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_a_run_whose_row_somebody_holds_keeps_no_other_run_waiting(system: System) -> None:
     """Promise 12: its lane goes on with the other runs, at their usual pace, and comes back to it when it is free."""
     system.start_all(engines=1, workers=1, apis=2)
@@ -146,6 +148,7 @@ def test_a_run_whose_row_somebody_holds_keeps_no_other_run_waiting(system: Syste
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_a_workflow_whose_row_somebody_holds_keeps_no_other_workflow_waiting(system: System) -> None:
     """Promise 12: queued runs of the others begin as their predecessors end; its own begins when the row is free."""
     system.start_all(engines=1, workers=1)

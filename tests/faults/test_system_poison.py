@@ -11,7 +11,7 @@ import pytest
 
 from maestro_py.model.events import Event, RunEnded, RunStarted, encode_event
 from maestro_py.testing.waiting import wait_until
-from tests.system import System
+from tests.system import BOTH_TRANSPORTS, System
 
 #: Runs in one partition: they share the batch.
 NEIGHBOURS = 6
@@ -62,6 +62,7 @@ def retry_by_command(system: System, number: int) -> None:
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_a_poison_event_is_quarantined_and_everybody_else_goes_on(system: System) -> None:
     """
     Promise 7: an event that is none, one that cannot be, and rows that make no run.

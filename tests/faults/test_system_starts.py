@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from maestro_py.testing.waiting import wait_until
-from tests.system import System
+from tests.system import BOTH_TRANSPORTS, System
 from tests.system_evidence import most_at_once
 
 REPEATS = 20
@@ -67,6 +67,7 @@ def crowd(system: System) -> System:
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_starts_that_come_at_once_are_decided_as_if_they_came_one_by_one(crowd: System) -> None:
     """Promise 1, and each run strategy, under concurrent starts through two API processes."""
     crowd.push(a_workflow("same", run_strategy="PARALLEL"))
@@ -95,6 +96,7 @@ def test_starts_that_come_at_once_are_decided_as_if_they_came_one_by_one(crowd: 
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_a_thousand_signals_announced_at_once_start_a_thousand_runs(crowd: System) -> None:
     """Promise 1: each signal starts its run once, whichever of two signal services hears of it."""
     crowd.push(

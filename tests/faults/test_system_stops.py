@@ -13,10 +13,11 @@ import pytest
 
 from maestro_py.testing.waiting import wait_until
 from tests.processes import descendants, is_alive
-from tests.system import ENDED, System
+from tests.system import BOTH_TRANSPORTS, ENDED, System
 
 #: What becomes of hints, and after how many seconds from the acknowledgement at the latest everything has obeyed.
-WITHIN: Final = {"flow": 2.0, "lost": 6.0, "kafka": 2.0}
+WITHIN: Final = {"flow": 2.0, "lost": 6.0}
+FAULTS: Final = {"flow": "", "lost": "seed=1,drop=1"}
 TARGETS: Final = {"stop": "STOPPED", "kill": "FAILED"}
 
 #: Pays no heed to SIGTERM, nor does its child: only SIGKILL of the whole group ends them.
@@ -98,22 +99,20 @@ def begin_every_wait(system: System) -> None:
     wait_until(lambda: len(programs(system)) == SLOTS, 20, seen=lambda: programs(system))
 
 
-@pytest.fixture
-def carried(request: pytest.FixtureRequest, hints: str) -> dict[str, str]:
-    """The settings of every process by which hints flow, are lost, or flow over Kafka."""
-    if hints == "kafka":
-        servers, prefix = request.getfixturevalue("kafka_servers"), request.getfixturevalue("kafka_prefix")
-        return {"transport": "kafka", "kafka": servers, "kafka_prefix": prefix}
-    return {"transport_faults": "seed=1,drop=1" if hints == "lost" else ""}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("action", "hints"), [("stop", "flow"), ("kill", "flow"), ("stop", "lost"), ("kill", "lost"), ("kill", "kafka")]
+    ("action", "hints", "transport"),
+    [
+        ("stop", "flow", "postgres"),
+        ("kill", "flow", "postgres"),
+        ("stop", "flow", "kafka"),
+        ("kill", "flow", "kafka"),
+        # Whatever would have carried them.
+        ("stop", "lost", "postgres"),
+        ("kill", "lost", "postgres"),
+    ],
 )
-def test_a_run_ends_as_asked_whatever_it_waits_for(
-    system: System, action: str, hints: str, carried: dict[str, Any]
-) -> None:
+def test_a_run_ends_as_asked_whatever_it_waits_for(system: System, action: str, hints: str) -> None:
     """
     Promise 9: queued, sleeping, waiting to try again, for a worker or for its iterations, or running on one.
 
@@ -121,7 +120,7 @@ def test_a_run_ends_as_asked_whatever_it_waits_for(
     """
     target = TARGETS[action]
     for kind in ("api", "engine", "worker"):
-        system.start(kind, slots=SLOTS, **carried)
+        system.start(kind, slots=SLOTS, transport_faults=FAULTS[hints])
     system.wait_ready(apis=1, engines=1, workers=1)
     begin_every_wait(system)
     alive = programs(system)
@@ -150,6 +149,7 @@ def test_a_run_ends_as_asked_whatever_it_waits_for(
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_a_run_that_no_engine_has_begun_never_begins(system: System) -> None:
     """Promise 9: it is acknowledged as accepted, and is the first thing that the engine hears of the run."""
     system.start("api")
@@ -172,6 +172,7 @@ RACES: Final = 36
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_a_stop_that_races_with_the_natural_end_wins_or_loses_and_says_so(system: System) -> None:
     """Promise 9: the answer and the row agree, and the end of each run and step is announced once."""
     system.start_all(engines=1, workers=1)
@@ -221,14 +222,12 @@ KILLED_AT: Final = 3_000
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hints", ["flow", "lost"])
-def test_a_large_foreach_that_is_killed_creates_and_claims_nothing_more(
-    system: System, hints: str, carried: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize(("hints", "transport"), [("flow", "postgres"), ("flow", "kafka"), ("lost", "postgres")])
+def test_a_large_foreach_that_is_killed_creates_and_claims_nothing_more(system: System, hints: str) -> None:
     """Promise 9: soon after the acknowledgement nothing of it is created or claimed, and nothing at all at its end."""
     for kind in ("api", "engine", "engine", "worker"):
         # Without hints each round takes two sweeps: large rounds come to the middle in time.
-        system.start(kind, slots=64 if hints == "flow" else 1_000, **carried)
+        system.start(kind, slots=64 if hints == "flow" else 1_000, transport_faults=FAULTS[hints])
     system.wait_ready(apis=1, engines=2, workers=1)
     work = {"id": "work", "type": "bench_noop"}
     loop = {"id": "each", "items": list(range(ITERATIONS)), "concurrency": 500, "steps": [work]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maestro_py.testing.waiting import wait_until
-from tests.system import System
+from tests.system import BOTH_TRANSPORTS, System
 
 #: How late a timer may be, in seconds: the failover of an engine that is gone, a sweep, and a busy machine.
 LATE = 15
@@ -64,6 +64,7 @@ SELECT i.end_time_ms - i.start_time_ms FROM workflow_instance i WHERE workflow_i
 
 
 @pytest.mark.slow
+@BOTH_TRANSPORTS
 def test_timers_and_deadlines_survive_the_engine_that_set_them(system: System) -> None:
     """
     Promise 8: a sleep, two backoffs, and the timeouts of a step, of a run and of a foreach.
