@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +12,7 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from maestro_py.supervisor.embedded_kafka import EmbeddedKafka
 from maestro_py.supervisor.embedded_postgres import EmbeddedPostgres
-from tests.kafka import broker_directory, delete_topics, kafka_for_tests, started, topics_of_a_run, topics_of_a_system
+from tests.kafka import broker_directory, emptied, kafka_for_tests, started, topics_of_a_run, topics_of_a_system
 from tests.postgres import (
     PostgresForTests,
     migrated_private_postgres,
@@ -123,12 +122,12 @@ def breakable_kafka() -> Iterator[EmbeddedKafka]:
 @pytest.fixture
 def private_kafka(breakable_kafka: EmbeddedKafka) -> Iterator[EmbeddedKafka]:
     """A running broker of the test's own, without topics: it may be killed, paused, wiped and started."""
-    breakable_kafka.start()
+    if not emptied(breakable_kafka):
+        breakable_kafka.wipe()
+        breakable_kafka.start()
     yield breakable_kafka
     if breakable_kafka.is_running:
         breakable_kafka.resume()
-        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            runner.run(delete_topics(breakable_kafka.servers, "maestro."))
 
 
 @pytest.fixture

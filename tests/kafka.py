@@ -19,6 +19,8 @@ from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import KafkaError
 
 from maestro_py.supervisor.embedded_kafka import EmbeddedKafka
 from maestro_py.supervisor.errors import SupervisorError
@@ -117,6 +119,17 @@ async def delete_topics(servers: str, prefix: str) -> None:
         await admin.close()
 
 
+def emptied(broker: EmbeddedKafka) -> bool:
+    """Delete every topic of ours; return whether that is done, which a broker in any disorder prevents."""
+    try:
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            runner.run(delete_topics(broker.servers, "maestro."))
+    except KafkaError:
+        # A broker that a test has started from a thread of its loop's has ended with that thread.
+        return False
+    return True
+
+
 async def topics_with(servers: str, prefix: str) -> dict[str, int]:
     """Return the partitions of the topics whose names begin with *prefix*."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
@@ -124,6 +137,21 @@ async def topics_with(servers: str, prefix: str) -> dict[str, int]:
     try:
         described = await admin.describe_topics()
         return {t["topic"]: len(t["partitions"]) for t in described if t["topic"].startswith(prefix)}
+    finally:
+        await admin.close()
+
+
+async def shares_of(servers: str, group: str) -> list[set[int]]:
+    """Return the partitions of each member of a consumer group; none while it is forming."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        [response] = await admin.describe_consumer_groups([group])
+        [(_, _, state, _, _, members, *_)] = response.groups
+        if state != "Stable":
+            return []
+        assigned = (ConsumerProtocolMemberAssignment.decode(member[-1]).assignment for member in members)
+        return [{number for _, numbers in topics for number in numbers} for topics in assigned]
     finally:
         await admin.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from maestro_py.testing.waiting import NeverHappened, wait_until_async
 from maestro_py.transport.kafka import KafkaTransport
 from maestro_py.transport.kafka_cluster import KafkaCluster
 from tests.ears import Ear
+from tests.kafka import shares_of
 
 QUEUE: Final = Address(HintKind.STEPS, "shared")
 #: A member that died is taken for dead after six seconds.
@@ -67,20 +67,25 @@ async def test_each_hint_reaches_one_of_two_workers(
     ear = Ear(transport, QUEUE)
     await ear.hears_from(sender, QUEUE)
     with _other_worker(kafka_servers, kafka_prefix, tmp_path / "log") as other:
-        # Both have partitions when both hear something while only hints are sent.
-        await wait_until_async(lambda: other.heard > 0, within_seconds=FORGOTTEN_SECONDS)
-        await _settled(ear, other)
+        shares = await wait_until_async(partial(_two_shares, kafka_servers, kafka_prefix), FORGOTTEN_SECONDS)
+        assert not shares[0] & shares[1]
+        assert set(range(64)) == shares[0] | shares[1]
         before_here, before_there = ear.calls, other.heard
 
         for number in range(1, 41):
             sender.send([QUEUE])
             await wait_until_async(partial(_have_heard, ear, other, before_here + before_there + number))
 
-        await _settled(ear, other)
-        assert 40 == ear.calls + other.heard - before_here - before_there
-        assert ear.calls > before_here
-        assert other.heard > before_there
+        # Each hears one thing more: that the group has formed.
+        assert 1 < ear.calls - before_here < 40
+        assert 1 < other.heard - before_there < 40
     await sender.close()
+
+
+async def _two_shares(servers: str, prefix: str) -> list[set[int]]:
+    """Return the partitions of both workers as soon as there are two."""
+    shares = await shares_of(servers, f"{prefix}.steps.{QUEUE.key}")
+    return shares if len(shares) == 2 else []
 
 
 @pytest.mark.slow
@@ -112,12 +117,3 @@ async def test_a_worker_that_is_killed_takes_no_hint_along_for_long(
 
 def _have_heard(ear: Ear, other: OtherWorker, times: int) -> bool:
     return ear.calls + other.heard >= times
-
-
-async def _settled(ear: Ear, other: OtherWorker) -> None:
-    """Return when neither has heard anything for a second: the group has formed."""
-    while True:
-        before = ear.calls, other.heard
-        await asyncio.sleep(1)
-        if before == (ear.calls, other.heard):
-            return

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -228,13 +229,15 @@ async def test_while_postgresql_is_away_steps_go_on_and_count_once(
     """Away for longer than the lease: nothing is killed, and each result is applied once it is back."""
     rows = AttemptRows(private_postgres.url)
     go = tmp_path / "go"
-    keys = rows.queue("shell", {"command": f"echo run; while ! [ -e {go} ]; do sleep 0.05; done"}, count=4)
+    command = f"echo run; while ! [ -e {go} ]; do sleep 0.05; done; touch {tmp_path}/$MAESTRO_INSTANCE_ID.done"
+    keys = rows.queue("shell", {"command": command}, count=4)
     with a_worker(rows, tmp_path):
         await wait_until_async(lambda: all(rows.log(key) for key in keys), within_seconds=20)
         end_server(private_postgres, how)
-        await asyncio.sleep(2 * LEASE_MS / 1000)  # the outage itself: there is no fact to wait for
+        back_at = time.monotonic() + 2 * LEASE_MS / 1000
+        await wait_until_async(lambda: time.monotonic() >= back_at)
         go.touch()
-        await asyncio.sleep(0.5)
+        await wait_until_async(lambda: len(list(tmp_path.glob("*.done"))) == 4)
         private_postgres.start()
         await wait_until_async(lambda: len(rows.reports()) == 4, within_seconds=20)
 
