@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,12 +105,49 @@ async def test_an_iteration_that_was_never_launched_is_absent(scene: Scene) -> N
     assert [Found("whole", 1, "SUCCEEDED"), Found("absent", 2, None)] == (await page(scene, 3)).found
 
 
+async def test_a_name_that_postgresql_cannot_hold_is_an_error_and_no_step_waits_for_ever(
+    scene: Scene, database_url: str
+) -> None:
+    body = [{"id": "work", "type": "NoOp", "params": {"x": 1}}]
+    asked = "String s = '\\u0000'; params.getFromForeach('loop', 'work', 'x' + s)"
+    read = {"r": {"type": "JSON", "expression": asked}}
+    steps = [
+        {"id": "loop", "items": [1], "steps": body},
+        {"id": "read", "type": "NoOp", "dependencies": ["loop"], "params": read},
+    ]
+    await scene.push(steps=steps)
+    async with an_engine(database_url):
+        await scene.start()
+        await wait_status(scene, "wf", "FAILED")
+    [(message,)] = await scene.rows("SELECT message FROM step_attempt WHERE step_id = 'read'")
+
+    assert "results of 'loop' cannot be read by this name" in message
+
+
 async def test_values_larger_than_allowed_stay_where_they_are(scene: Scene) -> None:
     await iterations(scene, [{"outputs": {"x": "a" * 50}}], [{"outputs": {"x": "b" * 50}}])
 
     assert (None, 106) == (await page(scene, 2, most_bytes=105))[:2]
     assert 106 == (await page(scene, 2, most_bytes=106)).bytes
     assert None is not (await page(scene, 2, most_bytes=106)).values
+
+
+async def test_the_example_of_the_documentation_comes_to_what_it_says(scene: Scene, database_url: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "expressions.md").read_text()
+    definition = page.partition("```jsonc\n")[2].partition("```")[0]
+    await scene.push(**json.loads(definition))
+    async with an_engine(database_url):
+        await scene.start("totals")
+        await wait_status(scene, "totals", "SUCCEEDED")
+    rows = await scene.rows("SELECT step_id, params FROM step_attempt WHERE step_id IN ('sum', 'last')")
+    values = {(step, name): param["evaluated_result"] for step, params in rows for name, param in params.items()}
+
+    assert {
+        ("sum", "all"): [1, 4, 9],
+        ("sum", "text"): "the squares are [1,4,9]",
+        ("sum", "total"): 14,
+        ("last", "n"): [1, 4, 9],
+    } == values
 
 
 async def test_a_large_loop_is_collected_and_judged_by(scene: Scene, database_url: str) -> None:

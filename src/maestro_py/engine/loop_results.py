@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from maestro_py.model.errors import BadRow
 from maestro_py.params import RESULTS_LIMIT, Found, Loop, LoopResults, NoResults, ResultsKey, World, judged, too_large
 from maestro_py.ports.engine_store import EngineStore
 
@@ -47,6 +48,8 @@ async def _read(key: ResultsKey, loop: Loop, left: int, store: EngineStore) -> L
         kind, casts = judged(key, loop, found)
     except NoResults as exc:
         return LoopResults(error=str(exc))
+    except BadRow as exc:
+        return LoopResults(error=f"results of '{key.foreach}' cannot be read by this name: {exc}")
     return LoopResults(kind, msgspec.Raw(f"[{','.join(pages)}]".encode()), casts)
 
 

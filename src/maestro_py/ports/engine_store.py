@@ -301,6 +301,7 @@ class EngineStore(Protocol):
         Return the output that *key* names in iterations *first* to *last* of *loop*, all of which have ended.
 
         Raises:
+            BadRow: PostgreSQL refuses the name.
             StoreUnavailable: PostgreSQL is away.
         """
         ...

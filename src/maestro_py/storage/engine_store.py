@@ -274,7 +274,8 @@ class PostgresEngineStore:
             "last": last,
             "bytes": most_bytes,
         }
-        ((values, size, found),) = await self._rows(sql.LOOP_RESULTS, arguments)
+        with _translated():
+            ((values, size, found),) = await self._rows(sql.LOOP_RESULTS, arguments)
         return ResultsPage(values, size, [Found._make(one) for one in orjson.loads(found or "[]")])
 
     async def backlog(self, partitions: Sequence[int]) -> Backlog:

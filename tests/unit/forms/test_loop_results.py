@@ -60,6 +60,7 @@ def asking(expression: str) -> Any:
         "${wide.idle.output.p}",
         "${wide.inner.output.q}",
         "${wide.busy.output.x}",
+        "${wide.output.step_id} ${wide.output.MAESTRO_STEP_STATUS} ${wide.output.loop_params.item}",
         asking("params.getFromForeach('loop', 'work', 'rows')[0]"),
         asking("loop__rows.length"),
         asking("params.getFromStep('loop', 'rows').length"),

@@ -7,11 +7,12 @@ from typing import Final
 
 from maestro_py.model.forms.outline import Node
 from maestro_py.model.forms.sight import Sight
+from maestro_py.model.given_names import STEP_PARAMS
 from maestro_py.model.suggestions import suggestion
 from maestro_py.model.templates import Reference, steps_inside
 
-#: What ``params.getFromStep`` knows of any step.
-_OF_ANY_STEP: Final = frozenset({"MAESTRO_STEP_STATUS", "MAESTRO_STEP_END_TIME"})
+#: What the service tells of any step.
+_OF_ANY_STEP: Final = frozenset({*STEP_PARAMS, "MAESTRO_STEP_STATUS", "MAESTRO_STEP_END_TIME"})
 
 
 def why_unread(outputs: Sequence[Reference], sight: Sight) -> str | None:
@@ -38,7 +39,7 @@ def why_lookup_fails(function: str, arguments: Sequence[str | None], sight: Sigh
                 return f"there is no foreach '{foreach}'{suggestion(foreach, loops)}"
             return _why_no_results(node, inner, name, sight)
         case "getFromStep", (str(step_id), str(name)):
-            if name not in _OF_ANY_STEP and _is_of_loop(step_id, sight):
+            if _is_of_loop(step_id, sight):
                 return _why_unread(Reference(step_id, name), sight)
     return None
 
@@ -58,7 +59,8 @@ def _why_unread(reference: Reference, sight: Sight) -> str | None:
             if around is not None and around.level is not None:
                 return _why_no_results(around, inner, name, sight)
         return None if sight.sees(step_id) else f"there is no step '{step_id}'{suggestion(step_id, sight.steps)}"
-    is_param = any(reading in node.params or reading == "loop_params" for reading, _ in reference.readings())
+    own = {*node.params, "loop_params", *_OF_ANY_STEP}
+    is_param = any(reading in own for reading, _ in reference.readings())
     if node.level is not None and not is_param:
         return _why_no_results_of_only(node, name, sight)
     return None if sight.sees(step_id) else _why_unseen(step_id, name, sight)
