@@ -77,7 +77,23 @@ def _unary(node: nodes.Unary) -> Run:
 def _binary(node: nodes.Binary) -> Run:
     first = compile_value(node.first)
     rest = [(BINARY[more.operator], compile_value(more.operand), more.at) for more in node.rest]
-    return _one_operator(first, *rest[0]) if len(rest) == 1 else _many_operators(first, rest)
+    if len(rest) > 1:
+        return _many_operators(first, rest)
+    if isinstance(constant := node.rest[0].operand, nodes.Literal):
+        return _operator_with_constant(first, rest[0][0], constant.value, node.rest[0].at)
+    return _one_operator(first, *rest[0])
+
+
+def _operator_with_constant(first: Run, operate: BinaryOperator, constant: object, at: int) -> Run:
+    """Return what most comparisons are; one call less is a tenth of their time."""
+
+    def run(state: State) -> object:
+        try:
+            return operate(state, first(state), constant)
+        except ExpressionError as error:
+            raise error.at(at) from error.__cause__
+
+    return run
 
 
 def _one_operator(first: Run, operate: BinaryOperator, second: Run, at: int) -> Run:

@@ -229,7 +229,7 @@ def _tried(work: TrialWork) -> dict[str, Any]:
         for name in sorted(compiled.variables):
             if name not in work.params:
                 raise unknown_name(name, work.expression)
-        result = budget.run(compiled, work.params, FactSources(work.facts, world))
+        result = budget.run(compiled, work.params, FactSources(world))
     except ExpressionError as exc:
         raise as_param_error(exc, "") from exc
     return {"result": result, "type": str(infer_type(result)) if result is not None else "NULL"}

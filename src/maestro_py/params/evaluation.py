@@ -226,7 +226,7 @@ class _Evaluation:
                 raise unknown_name(variable, source)
             names[variable] = value
         if self._sources is None:
-            self._sources = FactSources(self._scope.facts(), self._scope)
+            self._sources = FactSources(self._scope)
         return self._budget.run(expression, names, self._sources)
 
     def _compiled(self, source: str, path: str) -> CompiledExpression:

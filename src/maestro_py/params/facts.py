@@ -75,7 +75,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Outputs(Protocol):
-    """Knows the outputs of completed steps, and the results of completed loops."""
+    """Knows the outputs of completed steps, the results of completed loops, and facts."""
 
     def output(self, step_id: str, name: str) -> Any:
         """
@@ -99,20 +99,32 @@ class Outputs(Protocol):
         """
         ...
 
+    def facts(self) -> Facts:
+        """Return what is known."""
+        ...
+
 
 class FactSources:
     """
     The world of the expressions of one evaluation (`maestro_py.expressions.Sources`).
 
     Args:
-        facts: What is known.
-        outputs: Where ``getFromStep(step, param)`` and ``getFromForeach`` look.
+        outputs: Where ``getFromStep(step, param)`` and ``getFromForeach`` look, and who tells the facts; few
+            expressions ask for any, so they are put together for the first that does.
     """
 
-    def __init__(self, facts: Facts, outputs: Outputs) -> None:
-        self._facts = facts
+    __slots__ = ("_drawn", "_known", "_outputs")
+
+    def __init__(self, outputs: Outputs) -> None:
+        self._known: Facts | None = None
         self._outputs = outputs
         self._drawn = 0
+
+    @property
+    def _facts(self) -> Facts:
+        if self._known is None:
+            self._known = self._outputs.facts()
+        return self._known
 
     def now_ms(self) -> int:
         """Return the time of the evaluation."""

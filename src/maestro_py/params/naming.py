@@ -61,6 +61,9 @@ class Names:
         *outputs, param = mention.alternatives
         if outputs and (value := self._output_named(mention, path)) is not MISSING:
             return value
+        value = self._known_param(param.name)  # the first reading, and mostly the only one
+        if value is not MISSING:
+            return value
         for name, way in param.readings():
             value = self._known_param(name)
             if value is not MISSING:

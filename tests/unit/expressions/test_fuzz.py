@@ -16,7 +16,9 @@ from maestro_py.expressions import ExpressionError, evaluate
 from maestro_py.expressions.builtin import Builtin
 from maestro_py.expressions.classes import CLASSES, METHODS
 from tests.unit.expressions.test_language import PROGRAMS
-from tests.unit.expressions.world import FixedSources, examples
+from tests.unit.expressions.world import PATIENCE, FixedSources, examples
+
+pytestmark = PATIENCE
 
 LIMITS = {"visit": 20_000, "memory": 1_000_000, "loop": 300, "array": 2_000}
 PARAMS: dict[str, object] = {

@@ -15,6 +15,8 @@ NOON_MS: Final = 1_709_208_000_000  # 2024-02-29T12:00:00Z
 
 #: Fifty times as many examples in the nightly run.
 _TIMES: Final = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
+#: Fifty times as many need longer than one test may take by day, in seconds.
+PATIENCE: Final = pytest.mark.timeout(300 if _TIMES == 1 else 7200)
 
 
 def examples(count: int) -> settings:
