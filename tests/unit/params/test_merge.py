@@ -111,6 +111,51 @@ def test_what_cannot_be_cast_is_refused_4_3(base: ParamDefinition, over: ParamDe
         merge(base, over, "p")
 
 
+#: A value of each type.
+OF_TYPE: Final = {
+    "STRING": "12",
+    "LONG": 12,
+    "DOUBLE": 1.5,
+    "BOOLEAN": True,
+    "STRING_ARRAY": ["12"],
+    "LONG_ARRAY": [12],
+    "DOUBLE_ARRAY": [1.5],
+    "BOOLEAN_ARRAY": [True],
+    "STRING_MAP": {"k": "12"},
+    "MAP": {"k": {"type": "LONG", "value": 12}},
+    "JSON": [None, {"x": 1}],
+}
+#: The types whose values above can be cast to each; a text that is no number could not, nor 1.5 to a LONG.
+CAST_TO: Final = {
+    "STRING": {"STRING", "LONG", "DOUBLE", "BOOLEAN"},
+    "LONG": {"STRING", "LONG"},
+    "DOUBLE": {"STRING", "LONG", "DOUBLE"},
+    "BOOLEAN": {"BOOLEAN"},
+    "STRING_ARRAY": {"STRING_ARRAY", "LONG_ARRAY", "DOUBLE_ARRAY", "BOOLEAN_ARRAY"},
+    "LONG_ARRAY": {"STRING_ARRAY", "LONG_ARRAY"},
+    "DOUBLE_ARRAY": {"STRING_ARRAY", "LONG_ARRAY", "DOUBLE_ARRAY"},
+    "BOOLEAN_ARRAY": {"BOOLEAN_ARRAY"},
+    "STRING_MAP": {"STRING_MAP", "MAP"},
+    "MAP": {"STRING_MAP", "MAP"},
+    "JSON": set(OF_TYPE),
+}
+
+
+@pytest.mark.parametrize("over", OF_TYPE)
+@pytest.mark.parametrize("base", OF_TYPE, ids=lambda base: f"4.3 to {base}")
+def test_each_type_is_cast_to_each_other_or_refused(base: str, over: str) -> None:
+    def merged() -> ParamDefinition:
+        return merge(a(base, OF_TYPE[base]), a(over, OF_TYPE[over]), "run_params.p")
+
+    if over in CAST_TO[base]:
+        assert base == merged().type
+        assert evaluate_step_params({"p": merged()}, Given(), NOW_MS), "what was cast fits its type"
+    else:
+        with pytest.raises(ParamError, match="cannot be cast") as caught:
+            merged()
+        assert caught.value.path == "run_params.p"
+
+
 def test_an_expression_replaces_a_value_and_keeps_the_type_4_3() -> None:
     computed = ParamDefinition(type=ParamType.STRING, expression="'4' + '2'")
     merged = merge(a("LONG", 1), computed, "p")
