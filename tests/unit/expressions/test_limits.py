@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 import pytest
 
 from maestro_py.expressions import BudgetExceeded, ExpressionError, LimitExceeded, compile_expression, evaluate
+from maestro_py.expressions.state import State
 from tests.unit.expressions.world import failure_of
 
 MEGABYTE = 1_000_000
 HALF_A_SECOND = 0.5
+FIFTY_MS = 0.05
 
 PARAMS: dict[str, object] = {
     "x": 5,
@@ -181,6 +183,40 @@ def test_a_visit_costs_about_the_same_wherever_it_is_spent(source: str) -> None:
 
     assert isinstance(error, BudgetExceeded)
     assert time.process_time() - began < HALF_A_SECOND
+
+
+class Stretches:
+    """Measures the longest stretch of the processor's time between two charges of the account."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.longest_seconds = 0.0
+        self._last = time.process_time()
+        for method in ("work", "memory"):
+            monkeypatch.setattr(State, method, self._measured(getattr(State, method)))
+
+    def ends(self) -> None:
+        """End a stretch, and begin the next."""
+        now = time.process_time()
+        self.longest_seconds = max(self.longest_seconds, now - self._last)
+        self._last = now
+
+    def _measured(self, charge: Callable[[State, int], None]) -> Callable[[State, int], None]:
+        def charged(state: State, amount: int) -> None:
+            self.ends()
+            charge(state, amount)
+
+        return charged
+
+
+@pytest.mark.parametrize("source", [*INSIDE_ONE_BUILTIN, *ENDLESS], ids=lambda source: f"4.9-prompt-{source}")
+def test_a_breach_stops_within_50_ms_of_being_reached(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing works longer than that without a charge, so a breach is noticed so soon; then the error is told."""
+    compile_expression(source)
+    stretches = Stretches(monkeypatch)
+    breach(source, {"visit": 100_000})
+    stretches.ends()
+
+    assert stretches.longest_seconds < FIFTY_MS
 
 
 DEEP = [
