@@ -49,3 +49,34 @@ def test_an_iteration_sees_what_encloses_it(system: System) -> None:
         ("2026-11-24: group 0 b 2026-11-24",),
         ("2026-11-24: group 1 c 2026-11-24",),
     ] == said
+
+
+def shell(step_id: str, says: str, **fields: object) -> dict[str, object]:
+    """Return a step of the native form that reports the JSON *says*."""
+    command = {"type": "STRING", "value": f"echo '{says}' > $$MAESTRO_OUTPUT_FILE"}
+    params = {"shell": {"type": "MAP", "value": {"command": command}}, "n": {"type": "LONG", "value": 1}}
+    return {"step": {"id": step_id, "type": "shell", "params": params, **fields}}
+
+
+def test_outputs_are_laid_over_the_parameters_of_a_native_step(system: System) -> None:
+    """What it may report is cast and seen by its edge and downstream; what it may not fails it, and says so (4.6)."""
+    steps = [
+        shell("a", '{"n": "41"}', transition={"successors": {"b": "n + 1 == 42", "c": "n == 1"}}),
+        shell("b", '{"rows": 3}', failure_mode="IGNORE_FAILURE"),
+        {"step": {"id": "c", "type": "NoOp"}},
+    ]
+    system.start_all()
+    system.push({"properties": {"owner": "olga"}, "workflow": {"id": "outputs", "steps": steps}})
+    instance = system.start_run("outputs")
+
+    assert "FAILED" == system.wait_ended("outputs", instance)
+    shown = system.steps("outputs", instance)
+    assert {"a": "SUCCEEDED", "b": "INTERNALLY_FAILED", "c": "UNSATISFIED"} == {
+        name: step["runtime_state"]["status"] for name, step in shown.items()
+    }
+    assert (41, "OUTPUT_PARAMETER") == (
+        shown["a"]["params"]["n"]["evaluated_result"],
+        shown["a"]["params"]["n"]["source"],
+    )
+    assert "Invalid output parameter [rows], not defined in params" in shown["b"]["timeline"][-1]["message"]
+    assert {"rows": 3} == shown["b"]["outputs"], "what was reported can still be seen"
