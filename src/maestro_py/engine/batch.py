@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -17,6 +18,7 @@ from maestro_py.engine.evaluations import Evaluation
 from maestro_py.engine.launching import Launcher
 from maestro_py.engine.loading import Loader
 from maestro_py.engine.quarantine import Poisoned, Quarantine, held_because, is_stop
+from maestro_py.engine.reach import Reach
 from maestro_py.engine.rows import attempt_key, changed_attempt_row, event_row, new_attempt_row, run_row
 from maestro_py.model.effects import (
     CancelAttempt,
@@ -71,23 +73,6 @@ _ITEMS_PER_ROW: Final = 10
 class _Pending(NamedTuple):
     run: Run
     effect: LaunchIterations | StopIterations
-
-
-class Reach(Protocol):
-    """
-    What a batch may go on with beyond the events it has taken.
-
-    An iteration that begins, and a parent whose iteration has ended, would hear of it by an event in their inboxes.
-    Where both are in partitions of the same lane, the batch decides upon them at once: no row, no further commit.
-    """
-
-    def covers(self, partition: int) -> bool:
-        """Say whether the lane owns *partition*; the transaction must then check its fence as well."""
-        ...
-
-    def run(self, run_uid: UUID) -> Run | None:
-        """Return a run of those partitions that is in memory and may be decided upon."""
-        ...
 
 
 class Batch:
@@ -264,10 +249,16 @@ class Batch:
             self._send(parent.partition, parent.run_uid, event)
 
     def _in_reach(self, partition: int, run_uid: UUID) -> Run | None:
-        if self._reach is None or self.is_full or not self._reach.covers(partition):
+        if self._reach is None or not self._reaches(partition):
             return None
         run = self.runs.get(run_uid) or self._reach.run(run_uid)
         return None if run is None or run.quarantine_reason is not None else run
+
+    def _reaches(self, partition: int) -> bool:
+        # Not with less than a decision may need: what does not fit would be evaluated elsewhere, one by one, where the
+        # next batch has the visits.
+        has_room = not self.is_full and self._visits_left >= DECISION_VISITS
+        return has_room and self._reach is not None and self._reach.covers(partition)
 
     def _notify_workflow(self, run: Run, effect: NotifyWorkflow) -> None:
         partition = partition_of(workflow_key(run.workflow_id), self._partitions)
@@ -325,18 +316,21 @@ class Batch:
                 launches[key] = (run, first, count + effect.count)
             for key, (run, first, count) in launches.items():
                 await self._launch(launcher, run, key, first, count)
+                await asyncio.sleep(
+                    0
+                )  # steps that wait for nothing may make many rounds, and everybody waits meanwhile
+        self.writes.launches += launcher.launches
         for run in self.runs.values():
             self._write_run(run)
 
     async def _launch(self, launcher: Launcher, run: Run, key: AttemptKey, first: int, count: int) -> None:
         try:
-            launch, children = await launcher.launch(run, key, first, count)
+            launched = await launcher.launch(run, key, first, count)
         except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as exc:
             # Ours, not the database's: its loop values are not as we stored them.
             raise _poisoned(run, exc) from exc
-        self.writes.launches.append(launch)
-        for child, row in zip(children, launch.iterations, strict=True):
-            if self._reach is not None and not self.is_full and self._reach.covers(child.partition):
+        for child, row in launched:
+            if self._reaches(child.partition):
                 self._born[child.run_uid] = row
                 self._reached(child)
                 self._decide(child, RunStarted())
@@ -359,7 +353,10 @@ class Batch:
         if born is not None:
             born |= run_row(run, self.now_ms)
             run.is_dirty = False
-        elif run.is_dirty:
+        elif run.is_dirty or (run.changed and run.has_iterations):
+            # Of a run with iterations the version is compared whatever changed: a batch of an iteration that nobody
+            # heard of may have changed it too, without an event of its own that would keep this one waiting.
+            run.is_dirty = True
             self.writes.runs.append(run_row(run, self.now_ms))
         if run.records:
             self.writes.events.append(event_row(run, self.now_ms))

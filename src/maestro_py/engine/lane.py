@@ -21,6 +21,7 @@ from maestro_py.engine.context import EngineContext
 from maestro_py.engine.decide.state import Run
 from maestro_py.engine.loading import Unreadable
 from maestro_py.engine.quarantine import Poisoned
+from maestro_py.engine.reach import LaneReach
 from maestro_py.engine.setbacks import Setbacks
 from maestro_py.model.errors import BadRow, Fenced, RowContended, StaleInstance, StoreUnavailable
 from maestro_py.model.statuses import EventClass
@@ -170,11 +171,13 @@ class Lane:
         self._dirty.clear()
         swept, self._swept = self._swept, set()
         self.batch_opened_at = time.monotonic()
-        reach = _Reach(self.epochs, self._runs, self._setbacks) if self._setbacks.may_go_on else None
+        # As it is now: a partition that comes back meanwhile comes under another epoch, and what is in memory does not.
+        epochs = dict(self.epochs)
+        reach = LaneReach(epochs, self._runs, self._setbacks) if self._setbacks.may_go_on else None
         batch = Batch(self.index, context.dispatcher, context.partition_count, now_ms, reach)
         taken: list[Taken] = []
         try:
-            async with context.store.batch([(p, self.epochs[p]) for p in touched]) as tx:
+            async with context.store.batch([(p, epochs[p]) for p in touched]) as tx:
                 limits = self._limits(len(partitions))
                 timers = DueTimers(due, now_ms, self._share(len(due)))
                 taken = await tx.take(partitions, limits, timers, self._setbacks.excluded, trial)
@@ -186,7 +189,7 @@ class Lane:
                     self._setbacks.found_nothing()
                     return
                 decided_at = time.monotonic()
-                batch.writes.fence += [(p, self.epochs[p]) for p in sorted(batch.reached - touched)]
+                batch.writes.fence += [(p, epochs[p]) for p in sorted(batch.reached - touched)]
                 asked = await tx.save(batch.writes)
         except BaseException as exc:
             self._come_back(touched & self.epochs.keys(), due)
@@ -323,8 +326,9 @@ class Lane:
         remembered = {run_uid for run_uid in touched if self._runs.pop(run_uid, None) is not None}
         self._context.stale_dispatcher(self.index)
         match exc:
-            case Poisoned() if all(row.run_uid != exc.run_uid for row in taken):
-                # A run that the batch went on with: its event, once it is in the inbox, will tell.
+            case Poisoned() if batch.reached:
+                # Perhaps what the batch went on with: the events of the run itself are not buried for that.  What
+                # cannot be decided upon is, once it is in the inbox.
                 _log.warning("event_decided_alone", run_uid=str(exc.run_uid), reason=exc.reason)
                 self._setbacks.stay_within_events()
             case Poisoned() if exc.run_uid in remembered:
@@ -377,18 +381,3 @@ class Lane:
     def _forget_runs(self, partitions: Collection[int]) -> None:
         for run_uid in [uid for uid, run in self._runs.items() if run.partition in partitions]:
             del self._runs[run_uid]
-
-
-class _Reach:
-    """The runs of a lane that a batch may go on with."""
-
-    def __init__(self, epochs: Mapping[int, int], runs: Mapping[UUID, Run], setbacks: Setbacks) -> None:
-        self._epochs = epochs
-        self._runs = runs
-        self._left_alone = {*setbacks.excluded, *setbacks.poisoned, *setbacks.unreadable}
-
-    def covers(self, partition: int) -> bool:
-        return partition in self._epochs
-
-    def run(self, run_uid: UUID) -> Run | None:
-        return None if run_uid in self._left_alone else self._runs.get(run_uid)

@@ -39,10 +39,25 @@ class Launcher:
         self._fresh = fresh
         self._partitions = partitions
         self._now_ms = now_ms
+        self._begun: dict[AttemptKey, tuple[Launch, OuterParams]] = {}
 
-    async def launch(self, run: Run, key: AttemptKey, first: int, count: int) -> tuple[Launch, list[Run]]:
-        """Return the rows of iterations *first* to *first* + *count* - 1 (1-based), and each of them as a run."""
+    @property
+    def launches(self) -> list[Launch]:
+        """What was launched, one of each foreach however often it was: one statement makes all of its iterations."""
+        return [launch for launch, _ in self._begun.values()]
+
+    async def launch(self, run: Run, key: AttemptKey, first: int, count: int) -> list[tuple[Run, dict[str, Any]]]:
+        """Return iterations *first* to *first* + *count* - 1 (1-based) as runs, each with the row that creates it."""
         values = await self._loop_values(key, first, count)
+        if key not in self._begun:
+            self._begun[key] = await self._begin(run, key)
+        launch, outer = self._begun[key]
+        children = list(self._children(run, launch, outer, first, values))
+        rows = [{"p": c.partition, "u": c.run_uid, "i": c.instance_id, "l": c.loop_values} for c in children]
+        launch.iterations += rows
+        return list(zip(children, rows, strict=True))
+
+    async def _begin(self, run: Run, key: AttemptKey) -> tuple[Launch, OuterParams]:
         step = run.steps[key.step_id]
         task = step.task
         outer = OuterParams(task["values"], task["outputs"]) if task else await self._loader.outer(self._tx, key)
@@ -59,12 +74,7 @@ class Launcher:
             initiator=orjson.dumps(child_initiator(run, step, orjson.loads(run.initiator))),
             now_ms=self._now_ms,
         )
-        children = list(self._children(run, launch, outer, first, values))
-        launch.iterations += [
-            {"p": child.partition, "u": child.run_uid, "i": child.instance_id, "l": child.loop_values}
-            for child in children
-        ]
-        return launch, children
+        return launch, outer
 
     def _children(
         self, run: Run, launch: Launch, outer: OuterParams, first: int, values: Sequence[dict[str, Any]]

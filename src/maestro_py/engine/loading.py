@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from maestro_py.ports.engine_store import AttemptKey, AttemptRow, EngineStore, E
 #: Definitions and outer parameters kept in memory, at most.
 CACHED_DEFINITIONS: Final = 500
 CACHED_OUTERS: Final = 2_000
-#: Rows of loop values kept in memory, at most: of CHUNK iterations each.
+#: Rows of loop values kept in memory, at most: of CHUNK iterations each, and one of each foreach.
 CACHED_CHUNKS: Final = 100
 
 
@@ -43,7 +43,7 @@ class Loader:
         self._default_window = default_window
         self._definitions: OrderedDict[UUID, tuple[dict[str, Graph], str]] = OrderedDict()
         self._outers: OrderedDict[AttemptKey, OuterParams] = OrderedDict()
-        self._chunks: OrderedDict[tuple[AttemptKey, int], list[dict[str, Any]]] = OrderedDict()
+        self._chunks: OrderedDict[AttemptKey, tuple[int, list[dict[str, Any]]]] = OrderedDict()
 
     async def load(self, tx: EngineTransaction, keys: Sequence[RunKey]) -> list[Run]:
         """
@@ -53,17 +53,22 @@ class Loader:
             Unreadable: one of them exists and cannot be read.
         """
         rows, attempts = await tx.load_runs(keys)
-        for row in rows:
-            await self._load_definition(row)
+        # By names of our own: another lane may trim the caches while this one waits.
+        definitions = {uid: await self._definition(row) for uid, row in {r.definition_uid: r for r in rows}.items()}
         parents = {row.run_uid: AttemptKey(*parent) for row in rows if (parent := parent_of(row))}
-        await self._load_outers(tx, set(parents.values()))
+        outers = await self._load_outers(tx, set(parents.values()))
         by_run: dict[UUID, list[AttemptRow]] = {}
         for attempt in attempts:
             by_run.setdefault(attempt.run_uid, []).append(attempt)
-        runs = [self._restore(row, by_run.get(row.run_uid, ()), parents.get(row.run_uid)) for row in rows]
-        # Only now: one batch may need more of them than are kept.
-        _trim(self._definitions, CACHED_DEFINITIONS)
-        _trim(self._outers, CACHED_OUTERS)
+        runs: list[Run] = []
+        for row in rows:
+            try:
+                graphs, internal_id = definitions[row.definition_uid]
+                outer = outers[parents[row.run_uid]] if row.run_uid in parents else None
+                of_run = by_run.get(row.run_uid, ())
+                runs.append(restore_run(row, of_run, graphs[row.scope], internal_id, outer))
+            except _OURS as exc:
+                raise Unreadable(row.run_uid, f"its rows cannot be read: {type(exc).__name__}: {exc}") from exc
         return runs
 
     async def outer(self, tx: EngineTransaction, key: AttemptKey) -> OuterParams:
@@ -73,10 +78,7 @@ class Loader:
         Raises:
             LookupError: there is no such foreach.
         """
-        await self._load_outers(tx, {key})
-        outer = self._outers[key]
-        _trim(self._outers, CACHED_OUTERS)
-        return outer
+        return (await self._load_outers(tx, {key}))[key]
 
     async def loop_values(
         self, tx: EngineTransaction, key: AttemptKey, chunks: Sequence[int]
@@ -87,40 +89,42 @@ class Loader:
         Raises:
             LookupError: there is no such chunk.
         """
-        missing = [chunk for chunk in chunks if (key, chunk) not in self._chunks]
+        number, values = self._chunks.get(key, (-1, []))
+        found = {number: values}
+        missing = [chunk for chunk in chunks if chunk != number]
         if missing:
-            for chunk, values in (await tx.load_items(key, missing)).items():
-                self._chunks[key, chunk] = values
-        found = [self._chunks[key, chunk] for chunk in chunks]
-        for chunk in chunks:
-            self._chunks.move_to_end((key, chunk))
+            found |= await tx.load_items(key, missing)
+        # They are needed in order, and once: of what a loop has gone past nothing is kept, however large it is.
+        self._chunks[key] = chunks[-1], found[chunks[-1]]
+        self._chunks.move_to_end(key)
         _trim(self._chunks, CACHED_CHUNKS)
+        return [found[chunk] for chunk in chunks]
+
+    async def _load_outers(
+        self, tx: EngineTransaction, keys: Collection[AttemptKey]
+    ) -> Mapping[AttemptKey, OuterParams]:
+        found = {key: self._outers[key] for key in keys if key in self._outers}
+        unknown = [key for key in keys if key not in found]
+        if unknown:
+            loaded = {key: restore_outer(document) for key, document in (await tx.load_outer(unknown)).items()}
+            found |= loaded
+            self._outers.update(loaded)
+            _trim(self._outers, CACHED_OUTERS)
         return found
 
-    async def _load_outers(self, tx: EngineTransaction, keys: Collection[AttemptKey]) -> None:
-        unknown = [key for key in keys if key not in self._outers]
-        if unknown:
-            for key, document in (await tx.load_outer(unknown)).items():
-                self._outers[key] = restore_outer(document)
-
-    def _restore(self, row: RunRow, attempts: Iterable[AttemptRow], parent: AttemptKey | None) -> Run:
-        try:
-            graphs, internal_id = self._definitions[row.definition_uid]
-            outer = self._outers[parent] if parent else None
-            return restore_run(row, attempts, graphs[row.scope], internal_id, outer)
-        except _OURS as exc:
-            raise Unreadable(row.run_uid, f"its rows cannot be read: {type(exc).__name__}: {exc}") from exc
-
-    async def _load_definition(self, row: RunRow) -> None:
-        if row.definition_uid in self._definitions:
+    async def _definition(self, row: RunRow) -> tuple[Mapping[str, Graph], str]:
+        known = self._definitions.get(row.definition_uid)
+        if known is not None:
             self._definitions.move_to_end(row.definition_uid)
-            return
+            return known
         try:
             workflow, internal_id = await self._store.workflow(row.definition_uid)
             graphs = compile_graphs(workflow, default_window=self._default_window)
         except _OURS as exc:
             raise Unreadable(row.run_uid, f"its definition cannot be read: {type(exc).__name__}: {exc}") from exc
         self._definitions[row.definition_uid] = (graphs, internal_id)
+        _trim(self._definitions, CACHED_DEFINITIONS)
+        return graphs, internal_id
 
 
 def _trim(cache: OrderedDict[Any, Any], most: int) -> None:

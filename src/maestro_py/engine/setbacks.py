@@ -20,6 +20,8 @@ PARK_SECONDS: Final = 0.5
 #: Batches in a row that found rows changed before the lane pauses between them, and before a run is blamed.
 STALE_BEFORE_PAUSE: Final = 3
 STALE_BEFORE_BLAME: Final = 20
+#: Batches in a row that go on with no other run, at most.
+MOST_WITHIN: Final = 256
 #: The longest pause between batches that find rows changed, in seconds.
 LONGEST_PAUSE_SECONDS: Final = 1.0
 
@@ -35,7 +37,8 @@ class Setbacks:
         self._parked: dict[UUID, tuple[float, RunKey]] = {}  # until when, in monotonic seconds
         self._suspects: list[list[UUID]] = []  # runs of a refused batch, in halves; the last is tried first
         self._stale = 0
-        self._is_within_events = False
+        self._within = 0  # batches that are yet to go on with no other run
+        self._caution = 0  # as many as that was the last time
 
     # --- what went wrong -----------------------------------------------------------------------------------
 
@@ -65,8 +68,14 @@ class Setbacks:
         self._parked.update((key.run_uid, (until, key)) for key in keys)
 
     def stay_within_events(self) -> None:
-        """Have the next batch go on with no other run: this one was undone, and perhaps not for its own events."""
-        self._is_within_events = True
+        """
+        Have the next batch go on with no other run: this one was undone, and perhaps not for its own events.
+
+        If those that go on are undone again and again, ever more batches in between: each is a part of the way to what
+        undid them, which a long loop may be far from, and each attempt costs all the others a batch.
+        """
+        self._caution = min(2 * self._caution or 1, MOST_WITHIN)
+        self._within = self._caution
 
     def stale(self) -> float:
         """Count a batch that found rows changed since they were read, and return how many seconds to pause."""
@@ -89,7 +98,7 @@ class Setbacks:
     @property
     def may_go_on(self) -> bool:
         """Say whether a batch may decide upon runs of which it has taken no event."""
-        return not self._is_within_events and not self._suspects
+        return not self._within and not self._suspects
 
     @property
     def on_trial(self) -> list[UUID] | None:
@@ -123,7 +132,10 @@ class Setbacks:
             self._suspects.pop()
         if not self._suspects:
             self._stale = 0
-        self._is_within_events = False
+        if self._within:
+            self._within -= 1
+        else:
+            self._caution //= 2
 
     def found_nothing(self) -> None:
         """Go on with the other half of a refused batch: this one has no events any more."""
@@ -139,4 +151,4 @@ class Setbacks:
         self._parked.clear()
         self._suspects.clear()
         self._stale = 0
-        self._is_within_events = False
+        self._within = self._caution = 0

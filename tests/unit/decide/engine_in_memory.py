@@ -127,9 +127,10 @@ class EngineInMemory:
 
 
 def immediately(work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of *work*, which waits for nothing."""
+    """Return the result of *work*, which waits for nothing but its turn."""
     try:
-        work.send(None)
+        while work.send(None) is None:
+            pass
     except StopIteration as end:
         return cast("T", end.value)
     raise AssertionError("it waited for something")

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any, cast
 
 import orjson
+import pytest
 
+from maestro_py.engine import batch as engine_batch
 from maestro_py.engine.batch import Batch
 from maestro_py.engine.decide.state import Run
 from maestro_py.engine.dispatcher import Dispatcher
-from maestro_py.model.events import AttemptReported, RunStarted, encode_event
-from maestro_py.model.statuses import EventClass, Outcome
+from maestro_py.model.definition import ParamDefinition, ParamType
+from maestro_py.model.errors import StaleInstance
+from maestro_py.model.events import AttemptReported, ChildFinished, RunStarted, encode_event
+from maestro_py.model.statuses import EventClass, InstanceStatus, Outcome
+from maestro_py.params import DECISION_VISITS
 from maestro_py.ports.engine_store import EngineTransaction, Taken, Writes
 from maestro_py.testing.builders import NOON_MS, RUN_UID, a_foreach, a_step
 from tests.unit.decide.engine_in_memory import PARTITIONS, EngineInMemory, immediately
@@ -137,6 +142,57 @@ def test_a_loop_of_steps_that_wait_for_nothing_ends_in_the_batch_that_begins_it(
     assert "SUCCEEDED" == batch.runs[RUN_UID].status
     assert 50 == sum(len(launch.iterations) for launch in batch.writes.launches)
     assert {"SUCCEEDED"} == {row["s"] for launch in batch.writes.launches for row in launch.iterations}
+
+
+def test_however_often_a_loop_launches_its_iterations_are_one_launch_and_others_take_their_turn() -> None:
+    story = a_story(*range(300), kind="NoOp", window=1)
+    story.engine.own = EVERYWHERE
+    batch = Batch(0, Dispatcher(), PARTITIONS, NOON_MS, story.engine)
+    batch.apply(story.engine.load(RUN_UID), taken(RunStarted()))
+    work = batch.complete(cast("EngineTransaction", story.engine.store), story.engine.loader)
+    turns = sum(1 for _ in work.__await__())
+    (launch,) = batch.writes.launches
+
+    assert [*range(1, 301)] == [row["i"] for row in launch.iterations]
+    assert 300 <= turns, "a batch of thousands of rounds would keep the loop of the engine for seconds"
+
+
+def test_iterations_for_whose_expressions_a_batch_has_no_visits_left_are_left_to_the_inboxes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Evaluated elsewhere each would cost a round trip to another process, a timer and an event."""
+    monkeypatch.setattr(engine_batch, "BATCH_VISITS", 2 * DECISION_VISITS)
+    busy = ParamDefinition(ParamType.LONG, expression="long t = 0; for (int i = 0; i <= 100; i += 1) { t += i; } t")
+    story = Story(a_foreach("loop", a_step("body", params={"x": busy}), items=list(range(200))))
+    batch = started(story)
+    (launch,) = batch.writes.launches
+    begun = sum("s" in row for row in launch.iterations)
+
+    assert [] == batch.evaluations
+    assert 0 < begun < 200
+    assert 200 - begun == len(batch.children)
+
+
+def test_of_two_batches_that_count_iterations_of_one_parent_only_one_is_saved() -> None:
+    """
+    Neither need hold an event that keeps the other waiting: one went on from an iteration, the other took an event.
+
+    The first may still be open in the database although its engine has given it up, and the partition of the iteration
+    with it.
+    """
+    story = a_story(1, 2)
+    committed(story, started(story))
+    (child, _) = (run for run in story.engine.runs.values() if run.depth)
+    going_on = Batch(0, Dispatcher(), PARTITIONS, NOON_MS, story.engine)
+    going_on.apply(child, taken(AttemptReported("body", 1, Outcome.DONE)))
+    completed(going_on, story.engine)
+    told = Batch(0, Dispatcher(), PARTITIONS, NOON_MS)
+    told.apply(story.engine.load(RUN_UID), taken(ChildFinished("loop", 1, 2, InstanceStatus.SUCCEEDED)))
+    completed(told, story.engine)
+
+    story.store.save(going_on.writes)
+    with pytest.raises(StaleInstance):
+        story.store.save(told.writes)
 
 
 def test_a_batch_that_has_much_to_write_leaves_the_rest_to_the_inboxes() -> None:

@@ -107,3 +107,27 @@ def test_partitions_that_go_take_all_suspicion_with_them() -> None:
     assert [] == setbacks.excluded
     assert {} == setbacks.poisoned | setbacks.unreadable
     assert None is setbacks.next_unpark_seconds()
+
+
+def test_batches_stay_within_their_events_for_longer_the_more_often_going_on_undid_them() -> None:
+    """Otherwise a loop far from the iteration that cannot be would cost an undone batch for each before it."""
+    setbacks = Setbacks()
+    stayed = []
+    for _ in range(11):
+        setbacks.stay_within_events()
+        stayed.append(until_it_may_go_on(setbacks))
+
+    assert [1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 256] == stayed
+
+    for _ in range(10):  # those that went on went well
+        setbacks.committed([], [])
+    setbacks.stay_within_events()
+    assert 1 == until_it_may_go_on(setbacks)
+
+
+def until_it_may_go_on(setbacks: Setbacks) -> int:
+    count = 0
+    while not setbacks.may_go_on:
+        setbacks.committed([], [])
+        count += 1
+    return count

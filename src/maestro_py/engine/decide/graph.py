@@ -42,6 +42,7 @@ class Graph:
     scope: str
     nodes: Mapping[str, Node]
     roots: tuple[Node, ...]
+    loops: tuple[str, ...]  #: Ids of those that are a foreach.
     family: Mapping[str, Graph]  #: Every graph of the definition by its scope, this one too.
 
 
@@ -83,7 +84,8 @@ def _compile_scope(
         for ordinal, step in enumerate(steps, 1)
     }
     roots = tuple(node for node in nodes.values() if not node.predecessor_count)
-    return Graph(workflow, scope, nodes, roots, family)
+    loops = tuple(step.id for step in steps if step.is_foreach)
+    return Graph(workflow, scope, nodes, roots, loops, family)
 
 
 def backend_keys(step: Step) -> tuple[str, ...]:

@@ -236,6 +236,11 @@ class Run:
         """Say whether no further step may begin."""
         return self.fails_fast or self.stop_target is not None
 
+    @property
+    def has_iterations(self) -> bool:
+        """Say whether a foreach of it has begun."""
+        return any(step_id in self.steps for step_id in self.graph.loops)
+
     def note(self, message: str, now_ms: int, level: str = "INFO") -> None:
         """Add *message* to the timeline of the run, which keeps the last 32 entries (specification 5.5)."""
         entry = {"type": "LOG", "timestamp": now_ms, "level": level, "message": message}
