@@ -37,13 +37,13 @@ from maestro_py.storage.queue_depths import PostgresQueueDepths
 from maestro_py.storage.signal_cursors import PostgresSignalStore
 from maestro_py.storage.starts import partition_count
 from maestro_py.storage.worker_store import PostgresWorkerStore
-from maestro_py.transport.faulty import Faults, FaultyTransport
+from maestro_py.transport.faulty import Faults, FaultsInvalid, FaultyTransport
 from maestro_py.transport.kafka import KafkaTransport
 from maestro_py.transport.kafka_cluster import KafkaCluster, TopicKeeper, tls_context
 from maestro_py.transport.postgres import PostgresTransport
 from maestro_py.transport.topics import Topics
 from maestro_py.workers.options import WorkerOptions
-from maestro_py.workers.process import worker_process
+from maestro_py.workers.process import WorkerProcess, worker_registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,7 @@ async def world(
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
 ) -> AsyncIterator[World]:
     """Open the world for one process, and close it in the reverse order."""
-    if not settings.database_url:
-        raise SettingsInvalid("MAESTRO_DATABASE_URL: is not set, for example postgresql://user:password@host/database")
-    try:
-        check_url(settings.database_url)
-    except ValueError as exc:
-        raise SettingsInvalid(f"MAESTRO_DATABASE_URL: {exc}") from None
+    check_database_url(settings.database_url)
     beat = Beat(
         settings.database_url,
         kind,
@@ -147,6 +142,42 @@ def kafka_cluster(settings: Settings, client_id: str) -> KafkaCluster:
         sasl_password=password.get_secret_value() if password else None,
         replication=settings.kafka_replication,
     )
+
+
+def check(settings: Settings) -> None:
+    """
+    Check what the processes would refuse as soon as they are started, the worker's configuration file, too.
+
+    Raises:
+        Misconfigured: something is wrong; the text names the variable, or the file and the entry.
+    """
+    if settings.database_url:
+        check_database_url(settings.database_url)
+    if settings.code is not None and not settings.code.is_dir():
+        raise SettingsInvalid(f"MAESTRO_CODE: {settings.code} is no directory")
+    worker_registry(settings.config, settings.http_allow)
+    if settings.transport == "kafka" and settings.kafka:
+        kafka_cluster(settings, "maestro")
+    if settings.transport_faults:
+        try:
+            Faults.parse(settings.transport_faults)
+        except FaultsInvalid as exc:
+            raise SettingsInvalid(f"MAESTRO_TRANSPORT_FAULTS: {exc}") from exc
+
+
+def check_database_url(url: str) -> None:
+    """
+    Check that *url* is the address of a database.
+
+    Raises:
+        SettingsInvalid: it is missing, or none.
+    """
+    if not url:
+        raise SettingsInvalid("MAESTRO_DATABASE_URL: is not set, for example postgresql://user:password@host/database")
+    try:
+        check_url(url)
+    except ValueError as exc:
+        raise SettingsInvalid(f"MAESTRO_DATABASE_URL: {exc}") from None
 
 
 async def create_topics(settings: Settings) -> dict[str, int]:
@@ -253,8 +284,9 @@ async def serve_signal(settings: Settings, stopping: asyncio.Event) -> None:
 
 async def serve_worker(settings: Settings, stopping: asyncio.Event) -> None:
     """Run a worker until *stopping* is set; then let it finish what it runs."""
+    registry = worker_registry(settings.config, settings.http_allow)
     async with world(settings, ProcessKind.WORKER, lease_ms=settings.worker_lease_ms) as at:
-        worker = worker_process(
+        worker = WorkerProcess(
             WorkerOptions(
                 queues=settings.queues,
                 slots=settings.slots,
@@ -272,8 +304,8 @@ async def serve_worker(settings: Settings, stopping: asyncio.Event) -> None:
             at.transport,
             at.beat,
             PostgresJudge(at.database, at.beat),
+            registry,
             SystemClock(),
-            settings.config,
         )
         common = Common(ProcessKind.WORKER, at.beat, settings.worker_lease_ms, at.transport)
         async with serving_metrics(settings, WorkerCollector(worker, common), common):

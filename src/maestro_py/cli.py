@@ -24,7 +24,7 @@ from maestro_py.cli_runs import runs
 from maestro_py.cli_values import plain_value, signal_param, split_pairs
 from maestro_py.cli_views import views
 from maestro_py.client import DEFAULT_URL
-from maestro_py.model.errors import MaestroError
+from maestro_py.model.errors import MaestroError, Misconfigured
 from maestro_py.parent import PARENT_FD, watch_parent
 
 if TYPE_CHECKING:
@@ -39,13 +39,11 @@ class _Commands(typer.core.TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer's context is click's
         """Run the command."""
-        from maestro_py.settings import SettingsInvalid
-
         try:
             return super().invoke(ctx)
         except MaestroError as error:
             typer.secho(f"maestro: {error}", err=True, fg="red")
-            raise typer.Exit(_MISCONFIGURED if isinstance(error, SettingsInvalid) else 1) from error
+            raise typer.Exit(_MISCONFIGURED if isinstance(error, Misconfigured) else 1) from error
 
 
 app = typer.Typer(
@@ -107,15 +105,22 @@ def up(
     code: Code = None,
 ) -> None:
     """Run everything on this machine: PostgreSQL, engines, workers, signal service and API."""
+    from maestro_py import bootstrap
+    from maestro_py.settings import Settings
     from maestro_py.storage import migrate
+    from maestro_py.storage.roll_call import RollCall
     from maestro_py.supervisor.up import UpOptions, run_up
 
     assert host is not None
     assert port is not None
+    # Before anything is started: a child that refuses its settings would be found out only then.
+    given = {"transport": transport, "host": host, "port": port, "slots": slots, "config": config, "code": code}
+    bootstrap.check(Settings.from_environment(**{name: value for name, value in given.items() if value is not None}))
     _warn_unless_loopback(host)
     options = UpOptions(
         data_directory=data_dir.expanduser().absolute(),
         migrate=migrate.upgrade,
+        roll_call=RollCall,
         database_url=os.environ.get("MAESTRO_DATABASE_URL") or None,
         transport=transport,
         kafka=os.environ.get("MAESTRO_KAFKA") or None,

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from maestro_py.model.errors import MaestroError
+from maestro_py.model.errors import Misconfigured
 from maestro_py.workers.steps.http_guard import read_allowed
 
 
-class SettingsInvalid(MaestroError):
+class SettingsInvalid(Misconfigured):
     """An environment variable has a value we cannot use; the text names it."""
 
 

@@ -5,7 +5,8 @@ Stands for the command ``maestro``: children that do nothing but live, and an ``
     python -m tests.acceptance.fake_maestro engine|worker|signal|api
 
 Each child writes to the file FAKE_EVENTS a line when it starts, with the servers it was told, and when it is stopped.
-FAKE_STUBBORN names the kinds that pay no heed to SIGTERM, FAKE_MISCONFIGURED those that end at once with the status of
+FAKE_STUBBORN names the kinds that pay no heed to SIGTERM, FAKE_IDLE those that
+never begin their work, FAKE_MISCONFIGURED those that end at once with the status of
 wrong usage, and FAKE_METRICS_PORT is the first port for metrics.
 """
 
@@ -17,8 +18,10 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
+from maestro_py.model.statuses import ProcessKind
 from maestro_py.parent import watch_parent
 from maestro_py.supervisor.errors import SupervisorError
 from maestro_py.supervisor.up import UpOptions, run_up
@@ -32,6 +35,7 @@ def _record(text: str) -> None:
 
 def _child(kind: str) -> None:
     if kind in os.environ.get("FAKE_MISCONFIGURED", "").split():
+        sys.stderr.write("maestro: MAESTRO_SLOTS: 0 is too few\n  give at least one\n")
         sys.exit(2)
     stopped = threading.Event()
     if kind in os.environ.get("FAKE_STUBBORN", "").split():
@@ -55,10 +59,27 @@ def _accept(listener: socket.socket) -> None:
         listener.accept()[0].close()
 
 
+class _Started:
+    """Believes that a child works when it has written that it started."""
+
+    def absent(self, expected: Mapping[str, tuple[ProcessKind, int]]) -> list[str]:
+        started = {tuple(line.split()[:2]) for line in Path(os.environ["FAKE_EVENTS"]).read_text().splitlines()}
+        idle = os.environ.get("FAKE_IDLE", "").split()
+        return [
+            f"{name} is idle"
+            for name, (kind, pid) in expected.items()
+            if (str(kind), str(pid)) not in started or kind in idle
+        ]
+
+    def close(self) -> None:
+        _record(f"roll {os.getpid()} closed")
+
+
 def _up(directory: Path, port: int) -> None:
     options = UpOptions(
         data_directory=directory,
         migrate=lambda url: _record(f"migrate {os.getpid()} {url}"),
+        roll_call=lambda _: _Started(),
         transport=os.environ.get("MAESTRO_TRANSPORT", "postgres"),
         kafka=os.environ.get("MAESTRO_KAFKA"),
         port=port,

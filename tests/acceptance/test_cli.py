@@ -259,6 +259,55 @@ def test_a_wrong_setting_names_its_variable_and_has_its_own_status() -> None:
     assert ran.stderr.startswith("maestro: MAESTRO_LANES: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "environ", "told"),
+    [
+        ("[[backend]]\ntype = 'spark'\n", {}, "map.toml: backend 1: give exactly one of: function, command"),
+        ("[[backend\n", {}, "map.toml: this is no TOML"),
+        ("", {"MAESTRO_LANES": "many"}, "MAESTRO_LANES: "),
+        ("", {"MAESTRO_CODE": "/nowhere"}, "MAESTRO_CODE: /nowhere is no directory"),
+        ("", {"MAESTRO_DATABASE_URL": "mysql://x/y"}, "MAESTRO_DATABASE_URL: "),
+        ("", {"MAESTRO_TRANSPORT_FAULTS": "drop=2"}, "MAESTRO_TRANSPORT_FAULTS: "),
+    ],
+)
+def test_up_refuses_what_its_children_would_refuse_before_it_starts_anything(
+    tmp_path: Path, text: str, environ: dict[str, str], told: str
+) -> None:
+    config = tmp_path / "map.toml"
+    config.write_text(text)
+    ran = subprocess.run(
+        [sys.executable, "-m", "maestro_py", "up", "--data-dir", str(tmp_path / "data"), "--config", str(config)],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert 2 == ran.returncode, ran.stderr
+    assert ran.stderr.startswith("maestro: ")
+    assert told in ran.stderr
+    assert "" == ran.stdout
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_worker_whose_file_is_wrong_ends_with_the_status_of_wrong_usage(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "map.toml").write_text("[concurrency]\nspark = 0\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "maestro_py", "worker", "--config", str(tmp_path / "map.toml")],
+        env={**os.environ, "MAESTRO_DATABASE_URL": empty_database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert 2 == ran.returncode
+    assert "map.toml: concurrency.spark: at least 1, not 0" in ran.stderr
+
+
 def test_the_database_goes_up_and_down(empty_database_url: str) -> None:
     ran = [
         subprocess.run(

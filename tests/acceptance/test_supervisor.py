@@ -106,6 +106,13 @@ def test_a_child_that_dies_is_started_again_and_said_so(data_directory: Path) ->
         wait_until(lambda: len(up.pids("engine")) == 3)
 
 
+def test_it_says_that_it_is_up_when_everybody_works_and_until_then_for_whom_it_waits(data_directory: Path) -> None:
+    with running(data_directory, FAKE_IDLE="worker") as up:
+        up.wait_said("not yet up: worker-1 is idle, worker-2 is idle")
+
+        assert "maestro is up" not in up.log
+
+
 def test_each_child_serves_its_metrics_on_a_port_of_its_own_and_it_is_said_which(data_directory: Path) -> None:
     with running(data_directory, FAKE_METRICS_PORT="19100", MAESTRO_METRICS_PORT="1") as up:
         up.wait_ready()
@@ -173,7 +180,8 @@ def test_wrong_settings_stop_everything(data_directory: Path) -> None:
     """To start such a child again and again would hide the reason."""
     with running(data_directory, FAKE_MISCONFIGURED="worker") as up:
         assert 1 == up.process.wait(20)
-        assert re.search(r"worker-\d cannot run with these settings", up.log)
+        told = r"worker-\d cannot run with these settings: MAESTRO_SLOTS: 0 is too few\n  give at least one\n\Z"
+        assert re.search(told, up.log)
         assert [] == [pid for pid in up.pids() if is_alive(pid)]
 
 

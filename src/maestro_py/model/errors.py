@@ -15,7 +15,8 @@ MaestroError
  ├─ InvalidTransition        an event that the table does not know in this status: our bug
  ├─ BadRow                   a value or constraint refused a row: find the guilty, quarantine it
  ├─ RowContended             a row stayed locked by somebody else: go on with the others
- └─ StoreUnavailable         PostgreSQL is away: nobody's fault, try again later
+ ├─ StoreUnavailable         PostgreSQL is away: nobody's fault, try again later
+ └─ Misconfigured            a process was given what it cannot work with: the operator's move
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from collections.abc import Sequence
 
 class MaestroError(Exception):
     """Base of all our errors; its text is fit for a person."""
+
+
+class Misconfigured(MaestroError):
+    """The process cannot run with what it was given; starting it again would change nothing."""
 
 
 class FieldError:

@@ -135,6 +135,7 @@ class Beat:
         self._looked_at = 0.0
         self._answered = threading.Event()
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
 
     def start(self) -> None:
@@ -150,12 +151,17 @@ class Beat:
     def stop(self, within_seconds: float = 3.0) -> None:
         """Stop beating and delete the row, which gives everything back that is still held in its name."""
         self._stopping.set()
+        self._hurry.set()
         if self._thread.is_alive():
             self._thread.join(within_seconds)
 
     def set_info(self, info: Mapping[str, Any]) -> None:
-        """Describe the process with *info* (a JSON object) from its next beat on."""
+        """Describe the process with *info* (a JSON object) from its next beat on, which the first *info* hastens."""
+        is_first = not self._info
         self._info = dict(info)
+        if is_first:
+            # Nobody hands work to a process that says nothing of itself.
+            self._hurry.set()
 
     def last_answered_ms_ago(self) -> int:
         """Return how many ms ago the newest answered beat was sent; before the first, since the start."""
@@ -183,7 +189,9 @@ class Beat:
                     failure = self._beat()
                 if failure is not None:
                     self._note_failure(failure)
-            self._stopping.wait(self._interval)
+            self._hurry.wait(self._interval)
+            if not self._stopping.is_set():
+                self._hurry.clear()
         self._delete_row()
 
     def _is_allowed(self) -> bool:

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +32,9 @@ _HEALTHY_AFTER_SECONDS: Final = 20.0
 _LONGEST_LINE: Final = 64 * 1024
 _LAST_WORDS_SECONDS: Final = 1.0
 _HURRIED_SECONDS: Final = 1.0
+#: Lines that are kept of what a child said, and what the command line begins with when it refuses.
+_LAST_WORDS: Final = 10
+_REFUSAL: Final = "maestro: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,7 @@ class Child:
         self._line = line
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
+        self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -81,7 +86,7 @@ class Child:
             if self._stopping.is_set():
                 return
             if status == MISCONFIGURED:
-                raise ChildMisconfigured(f"{self.spec.name} cannot run with these settings; see its lines above")
+                raise ChildMisconfigured(f"{self.spec.name} cannot run with these settings{self._reason()}")
             if time.monotonic() - started > _HEALTHY_AFTER_SECONDS:
                 backoff = _FIRST_BACKOFF_SECONDS
             self._say(f"{self.spec.name} {described(status)}; it is started again in {backoff:g} s")
@@ -108,6 +113,13 @@ class Child:
             _kill_group(process.pid)
             await end
         patience.cancel()
+
+    def _reason(self) -> str:
+        """Return what it said last of itself, as the end of a sentence."""
+        words = list(self._last_words)
+        begins = [number for number, line in enumerate(words) if line.startswith(_REFUSAL)]
+        said = [line.removeprefix(_REFUSAL) for line in words[begins[-1] :]] if begins else words[-1:]
+        return ": " + "\n".join(said) if said else "; see its lines above"
 
     def hurry(self) -> None:
         """Let `stop` wait for a second at most."""
@@ -148,6 +160,7 @@ class Child:
 
     async def _copy(self, output: int) -> None:
         async for line in _lines(output):
+            self._last_words.append(line)
             self._line(line)
 
 

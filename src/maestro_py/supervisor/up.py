@@ -13,11 +13,13 @@ import contextlib
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, Protocol, TextIO
 
+from maestro_py.model.statuses import ProcessKind
 from maestro_py.supervisor.children import Child, ChildSpec
 from maestro_py.supervisor.console import Console
 from maestro_py.supervisor.data_directory import lock, make_data_directory
@@ -32,6 +34,21 @@ STOP_WITHIN_SECONDS: Final[Mapping[str, float]] = {"api": 5.0, "signal": 5.0, "w
 
 _POLL_SECONDS: Final = 0.05
 _KAFKA_RETRY_SECONDS: Final = 10.0
+#: How long everybody may take to begin before we say for whom we wait, and until we say so again.
+_PATIENCE_SECONDS: Final = 4.0
+_REMINDER_SECONDS: Final = 10.0
+
+
+class RollCall(Protocol):
+    """Tells which of our children do not do their work yet."""
+
+    def absent(self, expected: Mapping[str, tuple[ProcessKind, int]]) -> list[str]:
+        """Return, in words, what is missing; *expected* is the kind and number of the process of each name."""
+        ...
+
+    def close(self) -> None:
+        """Let the database go."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +58,8 @@ class UpOptions:
     data_directory: Path
     #: Brings the database at a URL to the newest schema.
     migrate: Callable[[str], None]
+    #: Asks the database at a URL who works.
+    roll_call: Callable[[str], RollCall]
     #: A PostgreSQL that somebody else runs; None starts the embedded one in *data_directory*.
     database_url: str | None = None
     #: What carries hints: ``postgres`` or ``kafka``.
@@ -149,7 +168,7 @@ class _Up:
             await self._finish_kafka(self._kafka)
         if not self._stop.is_set():
             self._start_children(url)
-            self._keeping.append(self._task(self._announce()))
+            self._keeping.append(self._task(self._announce(self._options.roll_call(url))))
 
     async def _begin_kafka(self) -> None:
         """Start Kafka, which then gets ready while PostgreSQL is made."""
@@ -248,9 +267,13 @@ class _Up:
         self._metrics[name] = port
         return port
 
-    async def _announce(self) -> None:
-        """Say where the API is, once it is there."""
+    async def _announce(self, roll_call: RollCall) -> None:
+        """Say where the API is, once it is there and everybody behind it does its work."""
         host = _reachable(self._options.host)
+        try:
+            await self._all_present(roll_call)
+        finally:
+            roll_call.close()
         while True:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection(host, self._port)
@@ -261,6 +284,23 @@ class _Up:
         if self._metrics:
             self._say("metrics: " + ", ".join(f"{name} on port {port}" for name, port in self._metrics.items()))
         self._say(f"maestro is up: http://{shown}:{self._port}  (the API is described at /docs; Ctrl-C stops it)")
+
+    async def _all_present(self, roll_call: RollCall) -> None:
+        """Return once every child works as the others see it; say what is missing if that takes long."""
+        say_at = time.monotonic() + _PATIENCE_SECONDS
+        while absent := await asyncio.to_thread(self._absent, roll_call):
+            if time.monotonic() > say_at:
+                self._say(f"not yet up: {', '.join(absent)}")
+                say_at = time.monotonic() + _REMINDER_SECONDS
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _absent(self, roll_call: RollCall) -> list[str]:
+        expected: dict[str, tuple[ProcessKind, int]] = {}
+        for child in self._children:
+            if (pid := child.pid) is None:
+                return [f"{child.spec.name} is not started"]
+            expected[child.spec.name] = (ProcessKind(child.spec.name.partition("-")[0]), pid)
+        return roll_call.absent(expected)
 
     async def _stop_everything(self) -> None:
         for task in self._keeping:

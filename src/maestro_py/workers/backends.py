@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import msgspec
 
-from maestro_py.model.errors import MaestroError
+from maestro_py.model.errors import Misconfigured
 
 
-class ConfigInvalid(MaestroError):
+class ConfigInvalid(Misconfigured):
     """The configuration file cannot be used; the text names the file, the entry and what is wrong with it."""
 
 

@@ -119,10 +119,10 @@ class WorkerProcess:
             self._lease.start()
             if self._registry.uses_functions:
                 self._machine.functions.open()
-            self._describe(self._options.slots)
             subscription = self._transport.subscribe([*step_addresses, self._cancel_address], self._on_hints)
             async with asyncio.TaskGroup() as group:
                 await self._register()
+                self._describe(self._options.slots)
                 background = [
                     group.create_task(work, name=name)
                     for name, work in (
@@ -250,26 +250,17 @@ class WorkerProcess:
         self._beat.set_info(describe(self._registry, self._options.queues, slots, self.executor.busy))
 
 
-def worker_process(
-    options: WorkerOptions,
-    store: WorkerStore,
-    transport: Transport,
-    beat: ProcessBeat,
-    judge: Judge,
-    clock: Clock,
-    config: Path | None = None,
-) -> WorkerProcess:
+def worker_registry(config: Path | None, http_allow: tuple[str, ...]) -> Registry:
     """
-    Return a worker of all installed step types, and of those that the file *config* maps to this machine.
+    Return what a worker can run: the installed step types, configured, and what the file *config* maps.
 
     Raises:
         ConfigInvalid: the file is missing or wrong.
         StepTypeInvalid: an installed step type breaks the contract, or cannot use its configuration.
     """
     mapped, step_types = read_config(config), installed_step_types()
-    configure(step_types, StepTypeConfig(http_allow=options.http_allow, connections=mapped.connections))
-    registry = Registry(step_types, mapped)
-    return WorkerProcess(options, store, transport, beat, judge, registry, clock)
+    configure(step_types, StepTypeConfig(http_allow=http_allow, connections=mapped.connections))
+    return Registry(step_types, mapped)
 
 
 def _local_machine(options: WorkerOptions) -> LocalMachine:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from maestro_py.model.errors import MaestroError
+from maestro_py.model.errors import Misconfigured
 from maestro_py.ports.step_type import (
     ENTRY_POINT_GROUP,
     Attachable,
@@ -26,7 +26,7 @@ from maestro_py.workers.steps.shell import run_shell
 log = structlog.get_logger(__name__)
 
 
-class StepTypeInvalid(MaestroError):
+class StepTypeInvalid(Misconfigured):
     """An installed step type breaks the contract of `maestro_py.ports.step_type`; the text says how."""
 
 
