@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -67,7 +67,9 @@ async def test_each_hint_reaches_one_of_two_workers(
     ear = Ear(transport, QUEUE)
     await ear.hears_from(sender, QUEUE)
     with _other_worker(kafka_servers, kafka_prefix, tmp_path / "log") as other:
-        shares = await wait_until_async(partial(_two_shares, kafka_servers, kafka_prefix), FORGOTTEN_SECONDS)
+        group = f"{kafka_prefix}.steps.{QUEUE.key}"
+        await wait_until_async(partial(_has_members, kafka_servers, group, 2), FORGOTTEN_SECONDS)
+        shares = await shares_of(kafka_servers, group)
         assert not shares[0] & shares[1]
         assert set(range(64)) == shares[0] | shares[1]
         before_here, before_there = ear.calls, other.heard
@@ -82,10 +84,47 @@ async def test_each_hint_reaches_one_of_two_workers(
     await sender.close()
 
 
-async def _two_shares(servers: str, prefix: str) -> list[set[int]]:
-    """Return the partitions of both workers as soon as there are two."""
-    shares = await shares_of(servers, f"{prefix}.steps.{QUEUE.key}")
-    return shares if len(shares) == 2 else []
+class Busy:
+    """A worker that never has room: it passes on whatever it hears, at once."""
+
+    def __init__(self, transport: KafkaTransport, queue: Address) -> None:
+        self.heard = 0
+        self._transport = transport
+        transport.subscribe([queue], self._on_hint)
+
+    def _on_hint(self, addresses: Collection[Address]) -> None:
+        self.heard += 1
+        self._transport.pass_on(addresses)
+
+
+@pytest.mark.slow
+async def test_a_hint_that_nobody_has_room_for_goes_round_once(kafka_servers: str, kafka_prefix: str) -> None:
+    """Each worker hears of it, and then it ends, however eagerly it is passed on."""
+    queue, rounds = Address(HintKind.STEPS, "busy"), 20
+    async with AsyncExitStack() as stack:
+        transports = [KafkaTransport(KafkaCluster(servers=kafka_servers), prefix=kafka_prefix) for _ in range(4)]
+        for transport in transports:
+            await transport.open()
+            stack.push_async_callback(transport.close)
+        sender, *workers = transports
+        busy = [Busy(transport, queue) for transport in workers]
+        group = f"{kafka_prefix}.steps.{queue.key}"
+        await wait_until_async(partial(_has_members, kafka_servers, group, len(busy)), FORGOTTEN_SECONDS)
+
+        for number in range(1, rounds + 1):
+            sender.send([queue])
+            await wait_until_async(partial(_each_heard, busy, number))
+
+        # Once more than there are workers where their shares are not even, and once that the group has formed.
+        assert sum(worker.heard for worker in busy) <= (rounds + 1) * (len(busy) + 1)
+
+
+async def _has_members(servers: str, group: str, count: int) -> bool:
+    return len(await shares_of(servers, group)) == count
+
+
+def _each_heard(busy: list[Busy], times: int) -> bool:
+    return all(worker.heard >= times for worker in busy)
 
 
 @pytest.mark.slow
