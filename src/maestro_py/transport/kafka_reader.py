@@ -27,7 +27,7 @@ from maestro_py.transport.kafka_cluster import (
     kafka_errors,
     run_together,
 )
-from maestro_py.transport.topics import Lane, Topics
+from maestro_py.transport.topics import Lane, Topics, partitions_of_next
 
 _log = structlog.get_logger(__name__)
 
@@ -139,7 +139,6 @@ class KafkaReader:
         """
         Return a partition of the member that comes after this one in the group.
 
-        Partitions are dealt out in turn, so whoever has the next one comes next; the last comes before the first.
         None: nobody else has any, or a hint that was passed on *passes* times has been at all of them.
         """
         consumer = self._member
@@ -147,11 +146,8 @@ class KafkaReader:
             return None
         mine = {partition.partition for partition in consumer.assignment()}
         count = len(consumer.partitions_for_topic(self._source.group) or ())
-        others = [after for number in mine if (after := (number + 1) % count) not in mine]
-        if not others or (passes + 1) * len(mine) >= count:
-            return None
-        chosen: int = random.choice(others)  # noqa: S311 - a spread, no secret
-        return chosen
+        others = partitions_of_next(mine, count, passes)
+        return random.choice(others) if others else None  # noqa: S311 - a spread, no secret
 
     # --- one consumer, from its start to its first failure ---
 

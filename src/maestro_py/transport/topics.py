@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -123,6 +123,32 @@ def encode(keys: list[str]) -> bytes:
 def passed_on(key: str, times: int) -> str:
     """Return what stands for *key* in a record that says that the hint was passed on so often."""
     return f"{key}{_PASSES}{times}"
+
+
+def partitions_of_next(mine: Set[int], count: int, passes: int) -> list[int]:
+    """
+    Return the partitions by which the member of a group that has *mine* passes on a hint.
+
+    Partitions are dealt out in turn, so whoever has the next one comes next; the last comes before the first.
+
+    Args:
+        mine: The partitions of the member.
+        count: The partitions of the topic.
+        passes: How often the hint was passed on before.  None are returned when it has been at everybody.
+    """
+    numbers = sorted(mine)
+    if not numbers or passes + 1 >= _members(numbers, count):
+        return []
+    after = [number + 1 for number in numbers if number + 1 < count and number + 1 not in mine]
+    # Only whoever has none but the last: before the first there may stand others who have fewer.
+    return after or ([0] if 0 not in mine else [])
+
+
+def _members(numbers: list[int], count: int) -> int:
+    """Return how many members of a group have partitions, at most, by those that one of them has."""
+    if len(numbers) == 1:
+        return count
+    return max(numbers[1] - numbers[0], -(-count // len(numbers)))
 
 
 def is_sendable(key: str) -> bool:

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_py.ports.transport import Address, HintKind
-from maestro_py.transport.topics import ANYWHERE, KEY_LIMIT_BYTES, Lane, Topics, encode, is_sendable, passed_on
+from maestro_py.transport.topics import (
+    ANYWHERE,
+    KEY_LIMIT_BYTES,
+    Lane,
+    Topics,
+    encode,
+    is_sendable,
+    partitions_of_next,
+    passed_on,
+)
 
 TOPICS = Topics()
 #: What Kafka accepts as the name of a topic.
@@ -98,3 +107,19 @@ def test_a_record_says_how_often_a_hint_was_passed_on() -> None:
 
 def test_a_record_that_says_something_else_there_is_a_hint_all_the_same() -> None:
     assert [(steps("gpu"), 0)] == list(TOPICS.decode("maestro.steps.gpu", b"gpu\0often"))
+
+
+@pytest.mark.parametrize("members", [1, 2, 3, 5, 7, 16, 63, 64, 70])
+def test_a_hint_that_is_passed_on_comes_to_every_member_and_ends(members: int) -> None:
+    """Whoever hears it first, and whichever partition is taken; members without a partition are never told."""
+    dealt = [{number for number in range(64) if number % members == member} for member in range(members)]
+    for first in range(min(members, 64)):
+        for choose in (min, max):
+            at, passes, visited = first, 0, {first}
+            while others := partitions_of_next(dealt[at], 64, passes):
+                at = choose(others) % members
+                passes += 1
+                visited.add(at)
+
+            assert set(range(min(members, 64))) == visited
+            assert passes <= members
