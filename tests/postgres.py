@@ -2,7 +2,7 @@
 Real PostgreSQL for the tests, and a fresh database for each test that asks.
 
 The server is the one that MAESTRO_TEST_DATABASE_URL names, or an embedded one in a temporary directory.  A test's
-database is a clone of a migrated template, which takes tens of milliseconds.
+database is a clone of a migrated template, or one that a test before has left and that was emptied.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sqlalchemy import make_url
 from maestro_py.storage import migrate
 from maestro_py.supervisor.embedded_postgres import EmbeddedPostgres
 from maestro_py.supervisor.errors import SupervisorError
+from tests.databases import Pristine, empty, look_at
 
 #: The tests' server loses nothing that anybody would miss if the machine fails.
 _FAST_BUT_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
@@ -36,34 +37,49 @@ class PostgresForTests:
         self._url = url
         self._names = (f"maestro_test_{os.getpid()}_{number}" for number in itertools.count(1))
         self._template: str | None = None
+        self._pristine: Pristine | None = None
+        self._left: list[str] = []  # emptied databases
 
     @contextmanager
     def migrated_database(self) -> Iterator[str]:
         """Yield the URL of a database with our schema at its newest revision."""
-        if self._template is None:
+        if self._template is None or self._pristine is None:
             name = next(self._names)
             self._create(name, "template0")
             migrate.upgrade(self._url_of(name))
-            self._template = name
-        yield from self._database(self._template)
+            self._template, self._pristine = name, look_at(self._url_of(name))
+        name = next(self._names)
+        if self._left:
+            self._rename(self._left.pop(), name)
+        else:
+            self._create(name, self._template)
+        try:
+            yield self._url_of(name)
+        finally:
+            if empty(self._url_of(name), self._pristine):
+                self._left.append(name)
+            else:
+                self._drop(name)
 
     @contextmanager
     def empty_database(self) -> Iterator[str]:
         """Yield the URL of a database without any schema."""
-        yield from self._database("template0")
-
-    def close(self) -> None:
-        """Drop the template."""
-        if self._template is not None:
-            self._drop(self._template)
-
-    def _database(self, template: str) -> Iterator[str]:
         name = next(self._names)
-        self._create(name, template)
+        self._create(name, "template0")
         try:
             yield self._url_of(name)
         finally:
             self._drop(name)
+
+    def close(self) -> None:
+        """Drop the template, and what tests have left."""
+        for name in (self._template, *self._left):
+            if name is not None:
+                self._drop(name)
+
+    def _rename(self, name: str, new_name: str) -> None:
+        statement = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+        self._execute(statement.format(sql.Identifier(name), sql.Identifier(new_name)))
 
     def _create(self, name: str, template: str) -> None:
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
