@@ -13,6 +13,7 @@ from maestro_py.model.definition import ParamDefinition, Step, Workflow, encode_
 from maestro_py.model.errors import DuplicateSignal
 from maestro_py.model.ids import new_uid
 from maestro_py.model.statuses import RunStrategyRule
+from maestro_py.ports.evaluator import IN_THREAD, Evaluator
 from maestro_py.ports.signal_store import SignalInstance, SignalValue
 from maestro_py.ports.transport import Address, OnHint
 from maestro_py.signals.process import SignalProcess
@@ -206,10 +207,16 @@ class Service:
         await asyncio.wait_for(self._task, 10)
 
 
-def a_service(scene: Scene, *, sweep_interval_ms: int = 100) -> Service:
+def a_service(scene: Scene, *, sweep_interval_ms: int = 100, evaluator: Evaluator = IN_THREAD) -> Service:
     """Return a signal service over the scene's database, to be entered."""
     transport = RecordingTransport()
     process = SignalProcess(
-        scene.store, transport, SilentBeat(), IdleJudge(), FixedClock(), sweep_interval_ms=sweep_interval_ms
+        scene.store,
+        transport,
+        SilentBeat(),
+        IdleJudge(),
+        FixedClock(),
+        sweep_interval_ms=sweep_interval_ms,
+        evaluator=evaluator,
     )
     return Service(process, transport)

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from maestro_py.admission import StartRequest, StartResult
+from maestro_py.evaluation.pool import EvaluationPool
 from maestro_py.model.statuses import ProcessKind
 from maestro_py.ports.transport import Address, HintKind
 from maestro_py.signals.process import SignalProcess
@@ -103,10 +104,12 @@ async def serve(url: str, lease_ms: int, fault: Fault) -> None:
     transport = FailingTransport(PostgresNotifications(url, beat.name))
     transport.fault = fault
     await transport.open()
+    pool = EvaluationPool(os.environ)
     async with Database(url, beat.name, size=6, hot=True) as database:
         store = FailingStore(database, fault)
         judge = PostgresJudge(database, beat)
-        await SignalProcess(store, transport, beat, judge, SystemClock(), sweep_interval_ms=500).run()
+        service = SignalProcess(store, transport, beat, judge, SystemClock(), sweep_interval_ms=500, evaluator=pool)
+        await service.run()
 
 
 if __name__ == "__main__":

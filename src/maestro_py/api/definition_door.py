@@ -16,7 +16,7 @@ from maestro_py.model.errors import DefinitionInvalid, FieldError, ParamError
 from maestro_py.model.forms import KNOWN_TYPES, STEP_TYPES, Push, read_push
 from maestro_py.model.forms.jsonc import read_jsonc
 from maestro_py.model.suggestions import suggestion
-from maestro_py.params import expression_names, trial_start
+from maestro_py.params import DEDUP, check_trigger, expression_names, trial_start
 from maestro_py.ports.api_store import DefinitionReads
 from maestro_py.ports.evaluator import IN_THREAD, Evaluator, EvaluatorBusy, params_of_start
 
@@ -25,7 +25,9 @@ ANONYMOUS: Final = "anonymous"
 
 #: Bodies above this are read in a thread, so that the loop stays free for everybody else; in bytes.
 _READ_ASIDE: Final = 64 << 10
-_MAY_COMPUTE: Final = re.compile(rb'"(?:expression|when|successors)"')
+#: What the simple form calls a trigger's ``dedup_expr``.
+_SIMPLE_DEDUP: Final = "dedup"
+_MAY_COMPUTE: Final = re.compile(rb'"(?:expression|when|successors|condition|dedup|dedup_expr)"')
 
 
 class Accepted(NamedTuple):
@@ -66,6 +68,7 @@ async def accepted_push(
     else:
         accepted = read_checked(body, user, max_steps)
     await _try_params(accepted, body, now_ms, evaluator)
+    _check_triggers(accepted.push, is_simple=_is_simple(body))
     await _check_step_types(accepted.push, definitions)
     return accepted
 
@@ -80,6 +83,18 @@ async def _try_params(accepted: Accepted, body: bytes, now_ms: int, evaluator: E
         raise DefinitionInvalid(f"the parameters cannot be evaluated: {exc}", [FieldError(path, exc.message)]) from exc
     except EvaluatorBusy as exc:
         raise TooBusy(str(exc)) from exc
+
+
+def _check_triggers(push: Push, *, is_simple: bool) -> None:
+    errors = []
+    for index, path in enumerate(push.trigger_paths):
+        try:
+            check_trigger(push.workflow, index)
+        except ParamError as exc:
+            word = _SIMPLE_DEDUP if is_simple and exc.path == DEDUP else exc.path
+            errors.append(FieldError(f"{path}.{word}", exc.message))
+    if errors:
+        raise DefinitionInvalid(f"The definition has wrong triggers: {errors[0]}", errors)
 
 
 def read_checked(body: bytes, user: str | None, max_steps: int) -> Accepted:

@@ -5,6 +5,7 @@ The expression language of definitions: a small Java, evaluated within limits.
 Everything that can go wrong is an `ExpressionError`.
 """
 
+from maestro_py.expressions.calls import check_calls
 from maestro_py.expressions.errors import (
     BudgetExceeded,
     ExpressionError,
@@ -33,6 +34,7 @@ __all__ = [
     "Limits",
     "Sources",
     "Usage",
+    "check_calls",
     "compile_expression",
     "evaluate",
     "expected_visits",

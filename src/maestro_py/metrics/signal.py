@@ -8,7 +8,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from maestro_py.metrics.common import Common
-from maestro_py.metrics.families import counter, gauge
+from maestro_py.metrics.families import counter, counters, gauge
+from maestro_py.ports.signal_store import DropReason
 from maestro_py.signals.process import SignalProcess
 
 
@@ -35,4 +36,10 @@ class SignalCollector(Collector):
         yield counter("maestro_signal_visits", "Visits to names with signals.", service.visits)
         yield counter("maestro_signal_visits_failed", "Visits that could do nothing.", service.visits_failed)
         yield counter("maestro_signal_runs_started", "Runs that signals started.", service.runs_started)
+        dropped = {str(reason): service.dropped[reason] for reason in DropReason}
+        what = "Signals that matched a trigger and started nothing, by reason."
+        yield counters("maestro_signal_dropped", what, "reason", dropped)
+        yield gauge(
+            "maestro_signal_evaluating", "Triggers whose expressions are evaluated elsewhere.", service.evaluating
+        )
         yield gauge("maestro_signal_names_waiting", "Names that wait for a visit.", service.names_waiting)

@@ -11,6 +11,7 @@ from maestro_py.params.elsewhere import (
     StartWork,
     StepWork,
     TrialWork,
+    TriggerWork,
     Work,
     answer,
     decode_answer,
@@ -18,14 +19,16 @@ from maestro_py.params.elsewhere import (
     encode_answer,
     encode_work,
     evaluate_start,
+    evaluate_trigger_work,
     start_work,
     started_params,
     step_work,
     trial_limits,
+    trigger_params_work,
 )
 from maestro_py.params.evaluation import evaluate_conditions, evaluate_step_params, render
 from maestro_py.params.facts import Facts
-from maestro_py.params.initiation import signals_of, start_facts
+from maestro_py.params.initiation import signals_of, start_facts, trigger_facts, trigger_params_of
 from maestro_py.params.loop_results import (
     RESULTS_LIMIT,
     Found,
@@ -46,12 +49,23 @@ from maestro_py.params.references import Reference, references
 from maestro_py.params.run_params import parse_run_params
 from maestro_py.params.scope import STEP_END_TIME, STEP_STATUS, Scope
 from maestro_py.params.system_params import DERIVED_PARAMS, derived_param, derived_params
-from maestro_py.params.validation import expression_names, trial_start
+from maestro_py.params.triggers import (
+    CONDITION,
+    DEDUP,
+    SignalTrigger,
+    request_id_from,
+    run_params_of,
+    shown,
+    trigger_of,
+)
+from maestro_py.params.validation import check_trigger, expression_names, trial_start
 from maestro_py.params.workflow_params import evaluate_workflow_params, merged_workflow_params
 from maestro_py.params.world import World
 
 __all__ = [
+    "CONDITION",
     "DECISION_VISITS",
+    "DEDUP",
     "DERIVED_PARAMS",
     "MAX_ITERATIONS",
     "RESULTS_LIMIT",
@@ -72,12 +86,15 @@ __all__ = [
     "ResultsKey",
     "ResultsUnread",
     "Scope",
+    "SignalTrigger",
     "StartWork",
     "StepWork",
     "TrialWork",
+    "TriggerWork",
     "Work",
     "World",
     "answer",
+    "check_trigger",
     "coerce",
     "decode_answer",
     "decode_params",
@@ -91,6 +108,7 @@ __all__ = [
     "evaluate_start",
     "evaluate_step_params",
     "evaluate_timeout",
+    "evaluate_trigger_work",
     "evaluate_workflow_params",
     "expression_names",
     "judged",
@@ -104,7 +122,10 @@ __all__ = [
     "plain_values",
     "references",
     "render",
+    "request_id_from",
     "results_key",
+    "run_params_of",
+    "shown",
     "signals_of",
     "start_facts",
     "start_work",
@@ -113,4 +134,8 @@ __all__ = [
     "too_large",
     "trial_limits",
     "trial_start",
+    "trigger_facts",
+    "trigger_of",
+    "trigger_params_of",
+    "trigger_params_work",
 ]

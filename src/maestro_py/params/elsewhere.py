@@ -21,6 +21,7 @@ from maestro_py.params.facts import Facts, FactSources
 from maestro_py.params.loop_results import ResultsKey, ResultsUnread
 from maestro_py.params.parameter import Parameter, ParamSource
 from maestro_py.params.references import expressions_of
+from maestro_py.params.triggers import evaluate_trigger_expression
 from maestro_py.params.workflow_params import evaluate_merged, merged_workflow_params
 from maestro_py.params.world import WideScope, World, unread_results, world_of
 
@@ -80,6 +81,15 @@ class TrialWork(Work, frozen=True, tag="trial"):
     facts: Facts
 
 
+class TriggerWork(Work, frozen=True, tag="trigger"):
+    """An expression of a signal trigger, see `evaluate_trigger_expression`.  The answer's value is what it gives."""
+
+    expression: str
+    path: str
+    params: dict[str, Any]
+    facts: Facts
+
+
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of an evaluation: a value, what is wrong and at which path, or what is to be read before it."""
 
@@ -88,7 +98,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     path: str = ""
     unread: list[ResultsKey] = []  #: Put them into ``world.collected`` and ask again.
 
-    def values(self) -> dict[str, Any]:
+    def result(self) -> Any:
         """
         Return the value.
 
@@ -97,12 +107,16 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
         """
         if self.error is not None:
             raise ParamError(self.path, self.error)
-        result: dict[str, Any] = self.value
-        return result
+        return self.value
+
+    def values(self) -> dict[str, Any]:
+        """Return the value of an evaluation that gives several by name; as `result`."""
+        found: dict[str, Any] = self.result()
+        return found
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-_WORK: Final = msgspec.json.Decoder(StepWork | EdgeWork | StartWork | TrialWork)
+_WORK: Final = msgspec.json.Decoder(StepWork | EdgeWork | StartWork | TrialWork | TriggerWork)
 _ANSWER: Final = msgspec.json.Decoder(Answer)
 
 
@@ -186,6 +200,23 @@ def start_work(
     return StartWork(*merged, facts.now_ms, facts)
 
 
+def trigger_params_work(definitions: Mapping[str, ParamDefinition], facts: Facts) -> StartWork:
+    """Return the evaluation of the parameters of a signal trigger: like those of a run that has no others."""
+    sources = dict.fromkeys(definitions, ParamSource.SIGNAL)
+    return StartWork(dict(definitions), sources, {}, facts.now_ms, facts)
+
+
+def evaluate_trigger_work(work: TriggerWork, budget: Budget | None = None) -> Any:
+    """
+    Return what an expression of a trigger gives.
+
+    Raises:
+        ParamError: it fails.
+        OverBudget: it needs more than *budget*.
+    """
+    return evaluate_trigger_expression(work.expression, work.path, work.params, work.facts, budget)
+
+
 def evaluate_start(work: StartWork, budget: Budget | None = None) -> dict[str, Parameter]:
     """
     Return the parameters of a run.
@@ -218,6 +249,8 @@ def _carry_out(work: Work) -> Any:
             return evaluate_start(work)
         case TrialWork():
             return _tried(work)
+        case TriggerWork():
+            return evaluate_trigger_work(work)
     raise TypeError(f"{type(work).__name__} is no work that we know")
 
 

@@ -80,6 +80,17 @@ def evaluate_conditions(
     return {successor: evaluation.condition(text, successor) for successor, text in conditions.items()}
 
 
+def evaluate_expression(source: str, scope: Scope, path: str, budget: Budget | None = None) -> Any:
+    """
+    Return what one expression gives that is no parameter: any value that a parameter may have, or None.
+
+    Raises:
+        ParamError: it fails or names nothing, with *path*.
+        OverBudget: it needs more than the budget.
+    """
+    return _Evaluation({}, scope, "", budget=budget).value_of(source, path)
+
+
 def render(value: Any, scope: Scope, path: str) -> Any:
     """
     Return a nested literal with every reference filled in; a lone ``${...}`` keeps the type of what it names.
@@ -152,6 +163,12 @@ class _Evaluation:
     def condition(self, source: str, path: str) -> bool:
         try:
             return truth(self._computed(source, path), source)
+        except ExpressionError as exc:
+            raise as_param_error(exc, path) from exc
+
+    def value_of(self, source: str, path: str) -> Any:
+        try:
+            return self._computed(source, path)
         except ExpressionError as exc:
             raise as_param_error(exc, path) from exc
 

@@ -50,6 +50,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     instance: dict[str, Any] = {}  #: Field of ``getFromInstance`` to value; a field left out is unknown yet.
     step: dict[str, Any] | None = None  #: Field of ``getFromStep`` to value; None outside a step.
     signals: dict[str, dict[str, Any]] = {}  #: Signals that started the run, with their parameters.
+    trigger: dict[str, Any] = {}  #: What the parameters of the signal trigger came to.
     is_validation: bool = False  #: A definition is being tried: its signals have every parameter.
 
     def signal(self, name: str, param: str) -> Any:
@@ -61,6 +62,10 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
         """
         params = self.signals[name]
         return VALIDATED_SIGNAL_VALUE if self.is_validation else params[param]
+
+    def signals_with(self, param: str) -> list[str]:
+        """Return the signals that started the run and have *param*."""
+        return [name for name, params in self.signals.items() if self.is_validation or param in params]
 
     def step_param(self, name: str) -> Any:
         """
@@ -156,6 +161,8 @@ class FactSources:
                 return self._from_step(field)
             case "getFromStep", (step_id, name):
                 return self._from_other_step(step_id, name)
+            case "getFromSignal", (name,):
+                return self._from_trigger(name)
             case "getFromSignal", (signal, name):
                 return self._from_signal(signal, name)
             case "getFromSignalOrDefault", (signal, name, default):
@@ -199,6 +206,19 @@ class FactSources:
             raise ExpressionError(message) from None
         except NoResults as exc:
             raise ExpressionError(f"params.getFromForeach: {exc}") from None
+
+    def _from_trigger(self, name: str) -> object:
+        """Return a parameter of the trigger, else that of the only signal which has it."""
+        if name in self._facts.trigger:
+            return self._facts.trigger[name]
+        found = self._facts.signals_with(name)
+        if len(found) > 1 and not self._facts.is_validation:
+            message = f"the signals {', '.join(found)} all have a parameter '{name}'; say which one is meant"
+            raise ExpressionError(f"params.getFromSignal: {message}")
+        if not found:
+            message = f"neither the trigger nor a signal that started this run has a parameter '{name}'"
+            raise ExpressionError(f"params.getFromSignal: {message}")
+        return self._facts.signal(found[0], name)
 
     def _from_signal(self, signal: str, name: str) -> object:
         try:

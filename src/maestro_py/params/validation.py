@@ -6,15 +6,23 @@ from typing import Final
 
 import msgspec
 
-from maestro_py.expressions import ExpressionError, compile_expression
+from maestro_py.expressions import ExpressionError, check_calls, compile_expression
 from maestro_py.model.definition import ParamDefinition, ParamType, Workflow
+from maestro_py.model.errors import ParamError
 from maestro_py.model.forms import ExpressionNames
+from maestro_py.model.templates import spell_location
+from maestro_py.params.computing import as_param_error
 from maestro_py.params.elsewhere import StartWork, start_work
 from maestro_py.params.facts import UNSERVED, VALIDATION, Facts
+from maestro_py.params.references import expressions_of
+from maestro_py.params.triggers import trigger_of
+from maestro_py.params.workflow_params import merged_workflow_params
 
 #: What a dry run puts in place of these parameters of type STRING (specification 4.5).
 _DRY_RUN_DATE: Final = "20210101"
 _DRY_RUN_NAMES: Final = ("FROM_DATE", "TO_DATE")
+#: Where the parameters that a start gives stand in errors.
+_RUN_PARAMS: Final = "run_params"
 
 
 def expression_names(source: str) -> ExpressionNames:
@@ -47,6 +55,37 @@ def trial_start(workflow: Workflow, *, owner: str, now_ms: int) -> StartWork:
     }
     tried = msgspec.structs.replace(workflow, params={**workflow.params, **dates})
     return start_work(tried, {}, system={"owner": owner}, facts=validation_facts(workflow, owner, now_ms))
+
+
+def check_trigger(workflow: Workflow, index: int) -> None:
+    """
+    Look for what would fail whenever the signal trigger *index* of *workflow* fires.
+
+    What its expressions give is not tried: it depends on what the signal carries.
+
+    Raises:
+        ParamError: an expression calls what does not exist, or a parameter may not be given to a run or cannot be cast
+            to the workflow's; the path begins at the trigger.
+    """
+    trigger = trigger_of(workflow.signal_triggers[index])
+    expressions = [
+        (spell_location((name,), "params"), text)
+        for name, param in trigger.params.items()
+        for text in expressions_of(param)
+    ]
+    for path, text in [*expressions, ("condition", trigger.condition), ("dedup_expr", trigger.dedup_expr)]:
+        if text is None:
+            continue
+        try:
+            check_calls(text)
+        except ExpressionError as exc:
+            raise as_param_error(exc, path) from exc
+    try:
+        merged_workflow_params(workflow, trigger.params, system={}, now_ms=0)
+    except ParamError as exc:
+        if not exc.path.startswith(_RUN_PARAMS):
+            raise  # the workflow's own, which the trial of a start names, too
+        raise ParamError("params" + exc.path.removeprefix(_RUN_PARAMS), exc.message) from exc
 
 
 def validation_facts(workflow: Workflow, owner: str, now_ms: int) -> Facts:

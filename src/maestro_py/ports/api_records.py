@@ -11,6 +11,7 @@ import msgspec
 
 from maestro_py.admission import VersionName
 from maestro_py.model.definition import Workflow
+from maestro_py.ports.signal_store import Drops
 
 T = TypeVar("T")
 
@@ -115,6 +116,16 @@ class TimelineRecord(msgspec.Struct, frozen=True):
     author: str
     log: str
     create_time_ms: int
+
+
+class SubscriptionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A signal trigger that listens, and how far it has come."""
+
+    trigger_uuid: str
+    signal: str  #: The name that it waits for.
+    trigger: dict[str, Any]  #: Canonical.
+    next_seq: int  #: Every signal before it has been matched.
+    drops: Drops  #: The signals that matched and started nothing.
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from maestro_py.ports.api_records import (
     RunDetail,
     RunRecord,
     RunRef,
+    SubscriptionRecord,
     TimelineRecord,
     VersionRecord,
     VersionRef,
@@ -96,6 +97,10 @@ class DefinitionReads(Protocol):
 
     async def timeline(self, workflow_id: str) -> list[TimelineRecord]:
         """Return the newest 300 lines of the workflow's history, newest first."""
+        ...
+
+    async def subscriptions(self, workflow_id: str) -> list[SubscriptionRecord]:
+        """Return the signal triggers of the workflow that listen, and how far each has come."""
         ...
 
     async def workflows(self, after: str, limit: int) -> list[WorkflowSummary]:

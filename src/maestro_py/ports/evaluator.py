@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
 
 from maestro_py.model.errors import MaestroError, OverBudget, ParamError
 from maestro_py.params import (
     DECISION_VISITS,
+    Answer,
     Budget,
     Parameter,
     StartWork,
+    TriggerWork,
+    Work,
     answer,
     decode_answer,
     encode_work,
     evaluate_start,
+    evaluate_trigger_work,
     started_params,
 )
+
+_Work = TypeVar("_Work", bound=Work)
+_Result = TypeVar("_Result")
 
 
 class EvaluatorBusy(MaestroError):
@@ -56,20 +64,52 @@ class ThreadEvaluator:
 IN_THREAD: Final = ThreadEvaluator()
 
 
-async def params_of_start(work: StartWork, evaluator: Evaluator) -> dict[str, Parameter]:
+async def params_of_start(
+    work: StartWork, evaluator: Evaluator | None, budget: Budget | None = None
+) -> dict[str, Parameter]:
     """
     Return the parameters of a run: evaluated here when that is quick, else by *evaluator*.
 
+    Args:
+        work: The evaluation.
+        evaluator: None: whoever calls has no time to wait.
+        budget: Of what may be done here; that of one decision if not given.
+
     Raises:
         ParamError: they cannot be evaluated.
+        OverBudget: that takes longer, and there is no *evaluator*.
         EvaluatorBusy: *evaluator* has too much to do.
     """
+    return await _here_or_there(work, evaluate_start, started_params, "params", evaluator, budget)
+
+
+async def result_of_trigger(work: TriggerWork, evaluator: Evaluator | None, budget: Budget | None = None) -> Any:
+    """
+    Return what an expression of a signal trigger gives; as `params_of_start`.
+
+    Raises:
+        ParamError: it fails.
+        OverBudget: it takes longer, and there is no *evaluator*.
+        EvaluatorBusy: *evaluator* has too much to do.
+    """
+    return await _here_or_there(work, evaluate_trigger_work, Answer.result, work.path, evaluator, budget)
+
+
+async def _here_or_there(
+    work: _Work,
+    here: Callable[[_Work, Budget], _Result],
+    there: Callable[[Answer], _Result],
+    path: str,
+    evaluator: Evaluator | None,
+    budget: Budget | None,
+) -> _Result:
     try:
-        return evaluate_start(work, Budget(DECISION_VISITS))
+        return here(work, budget or Budget(DECISION_VISITS))
     except OverBudget:
-        pass
+        if evaluator is None:
+            raise
     document = await asyncio.to_thread(encode_work, work)
     try:
-        return started_params(await asyncio.to_thread(decode_answer, await evaluator.evaluate(document)))
+        return there(await asyncio.to_thread(decode_answer, await evaluator.evaluate(document)))
     except EvaluationAborted as exc:
-        raise ParamError("params", f"the evaluation was given up: {exc}") from exc
+        raise ParamError(path, f"the evaluation was given up: {exc}") from exc

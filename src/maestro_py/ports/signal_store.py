@@ -3,12 +3,16 @@ The port to the signals: announcing them, and moving the cursors of the triggers
 
 A *cursor* is one (trigger, signal name) of one workflow: every signal before its ``next_seq`` has been matched.  It
 moves in the transaction that stores the runs it starts, so a signal starts each of its runs once, whoever is killed.
+
+What is to be started is computed between a look, which holds nothing, and that transaction, which moves a cursor only
+if it still is what the look has seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -67,8 +71,32 @@ class ActiveVersion(NamedTuple):
     owner: str | None  #: As the workflow's properties say.
 
 
+class DropReason(StrEnum):
+    """Why a signal that matched started nothing."""
+
+    CONDITION_FALSE = "CONDITION_FALSE"
+    CONDITION_FAILED = "CONDITION_FAILED"  #: It could not be evaluated, or gave neither true nor false.
+    DUPLICATE = "DUPLICATE"  #: The request id that the trigger made of it had started a run before.
+
+
+class Drop(msgspec.Struct, frozen=True, kw_only=True):
+    """A signal that matched a trigger and started nothing."""
+
+    signal_id: int  #: Its number.
+    reason: DropReason
+    message: str
+    time: int  #: UTC epoch ms.
+
+
+class Drops(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cursor tells of the signals that started nothing."""
+
+    counts: dict[DropReason, int] = {}
+    latest: tuple[Drop, ...] = ()  #: A few, the newest first.
+
+
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """A cursor that is behind, with its row and its workflow's row locked by the transaction that read it."""
+    """A cursor that is behind, as it was when it was read."""
 
     workflow_id: str
     trigger_uuid: str
@@ -76,42 +104,50 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Mapping[str, Any]  #: As in specification 8.3.
     next_seq: int
     active: ActiveVersion | None  #: None: the workflow is gone, deactivated or deaf to signals.
+    drops: Drops = Drops()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from others of its name."""
+        return self.workflow_id, self.trigger_uuid
+
+
+class Move(NamedTuple):
+    """How a cursor moves."""
+
+    cursor: Cursor
+    next_seq: int
+    drops: Drops
+    claim_ms: int = 0  #: Others leave the cursor alone for so long: somebody evaluates what its next signal starts.
+
+
+class Look(NamedTuple):
+    """What a look at a name has found."""
+
+    cursors: list[Cursor]  #: At most as many as were asked for, those furthest behind first.
+    signals: list[Signal]  #: From the first that any of them has not passed, in order.
 
 
 class CursorTransaction(Protocol):
     """One transaction over cursors of one name; it commits when its block ends well."""
 
-    async def take(self, name: str, limit: int, resting: Collection[str]) -> list[Cursor]:
+    async def hold(self, cursors: Sequence[Cursor]) -> list[Cursor]:
         """
-        Lock and return at most *limit* cursors of *name* that are behind, the furthest behind first.
+        Lock the rows of *cursors* and their workflows, and return those that still are what they were.
 
-        Never waits: what others hold is left out, and so are the workflows *resting*.
-        """
-        ...
-
-    async def take_contended(self, name: str, resting: Collection[str]) -> list[Cursor]:
-        """
-        Wait for one cursor of *name* that is behind but held by somebody, and return it; empty: nobody is behind.
+        Several are not waited for: what others hold is left out.
 
         Raises:
-            Contended: it stayed locked; let its workflow rest.
+            Contended: it is one, and it stayed locked; let its workflow rest.
         """
-        ...
-
-    async def signals(self, name: str, from_seq: int, limit: int) -> list[Signal]:
-        """Return at most *limit* signals of *name*, from *from_seq* on, in order."""
-        ...
-
-    async def definitions(self, uids: Collection[UUID]) -> dict[UUID, Workflow]:
-        """Return the definitions of *uids*."""
         ...
 
     async def start(self, requests: Sequence[StartRequest], now_ms: int) -> list[StartResult]:
         """Admit and store the runs, stamped *now_ms* (UTC epoch ms); return what became of each, in order."""
         ...
 
-    async def move(self, cursors: Sequence[tuple[Cursor, int]]) -> None:
-        """Set the next sequence number of each cursor."""
+    async def move(self, moves: Sequence[Move]) -> None:
+        """Move cursors that are held; the claims of earlier moves end."""
         ...
 
     async def unsubscribe(self, cursors: Sequence[Cursor]) -> None:
@@ -128,6 +164,36 @@ class SignalStore(Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[CursorTransaction]:
         """Open a transaction; it may raise `Contended`, and then has done nothing."""
+        ...
+
+    async def look(self, name: str, limit: int, resting: Collection[str], signals_limit: int) -> Look:
+        """
+        Return cursors of *name* that are behind and claimed by nobody, and the signals that they have not passed.
+
+        Nothing is locked when it returns.  It never waits: what others hold is left out, and so are the workflows
+        *resting*.
+        """
+        ...
+
+    async def await_contended(self, name: str, resting: Collection[str]) -> Cursor | None:
+        """
+        Wait until somebody lets go of a cursor of *name* that is behind, and return it; None: there is none.
+
+        Raises:
+            Contended: it stayed locked; let its workflow rest.
+        """
+        ...
+
+    async def signals(self, name: str, from_seq: int, limit: int) -> list[Signal]:
+        """Return at most *limit* signals of *name*, from *from_seq* on, in order."""
+        ...
+
+    async def definitions(self, uids: Collection[UUID]) -> dict[UUID, Workflow]:
+        """Return the definitions of *uids*."""
+        ...
+
+    async def claim(self, cursors: Collection[Cursor], for_ms: int) -> None:
+        """Have others leave *cursors* alone for *for_ms* from now, those of them that have not moved; 0: no longer."""
         ...
 
     async def pending_names(self) -> list[str]:

@@ -70,11 +70,15 @@ def request_id_of(cursor: Cursor, signal: Signal) -> str:
     return name_based_uuid(msgspec.json.encode(execution, order="sorted").decode())
 
 
-def initiator_of(cursor: Cursor, signal: Signal) -> Mapping[str, Any]:
-    """Return who starts the run (specification 3.5); the parameters of a signal stand under its name."""
+def initiator_of(cursor: Cursor, signal: Signal, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """
+    Return who starts the run (specification 3.5).
+
+    The parameters of a signal stand under its name, beside them *params*, what those of the trigger came to.
+    """
     return {
         "type": "SIGNAL",
         "trigger_uuid": cursor.trigger_uuid,
         "signal_id_map": {cursor.name: signal.seq_id},
-        "params": {cursor.name: dict(signal.params)},
+        "params": {**params, cursor.name: dict(signal.params)},
     }

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
+import msgspec
+
 from maestro_py.admission import VersionName
 from maestro_py.model.errors import NotFound
 from maestro_py.ports.api_records import (
     Overview,
     Page,
     PageRequest,
+    SubscriptionRecord,
     TimelineRecord,
     VersionRecord,
     VersionRef,
     WorkflowRecord,
     WorkflowSummary,
 )
+from maestro_py.ports.signal_store import Drops
 from maestro_py.storage.connections import Database
 from maestro_py.storage.definition_cache import DefinitionCache
 from maestro_py.storage.paging import ends_of, page_clause, page_parameters
@@ -73,6 +77,12 @@ WHERE status = 'FAILED'
 #: Returns the newest lines of a history.
 _TIMELINE: Final = """
 SELECT author, log, create_time_ms FROM workflow_timeline WHERE workflow_id = %s ORDER BY id DESC LIMIT 300
+"""
+
+#: Returns the cursors of a workflow's triggers.
+_SUBSCRIPTIONS: Final = """
+SELECT trigger_uuid, name, trigger, next_seq, drops FROM signal_trigger WHERE workflow_id = %s
+ORDER BY name, trigger_uuid
 """
 
 #: Returns workflows in the order of their ids, each with its latest run.
@@ -175,6 +185,27 @@ class DefinitionReader:
             await _read_workflow(conn, workflow_id)
             cursor = await conn.execute(_TIMELINE, (workflow_id,))
             return [TimelineRecord(*row) for row in await cursor.fetchall()]
+
+    async def subscriptions(self, workflow_id: str) -> list[SubscriptionRecord]:
+        """
+        Return the signal triggers of the workflow that listen, and how far each has come.
+
+        Raises:
+            NotFound: there is no such workflow.
+        """
+        async with snapshot(self._database) as conn:
+            await _read_workflow(conn, workflow_id)
+            cursor = await conn.execute(_SUBSCRIPTIONS, (workflow_id,))
+            return [
+                SubscriptionRecord(
+                    trigger_uuid=trigger_uuid,
+                    signal=signal,
+                    trigger=trigger,
+                    next_seq=next_seq,
+                    drops=Drops() if drops is None else msgspec.convert(drops, Drops),
+                )
+                for trigger_uuid, signal, trigger, next_seq, drops in await cursor.fetchall()
+            ]
 
     async def workflows(self, after: str, limit: int) -> list[WorkflowSummary]:
         """Return at most *limit* workflows whose ids come after *after*, in the order of their ids."""

@@ -1,8 +1,9 @@
 """
 Move the cursors of signal triggers, in the transactions that store the runs they start.
 
-Rows are locked in the order workflow, cursor, as whoever pushes a definition does.  The name's row is not locked: a
-number becomes visible only after all smaller ones, and a new cursor begins behind every number of its time.
+Rows are locked in the order workflow, cursor, as whoever pushes a definition does, and never while users' expressions
+run: a look locks only to see what is free, and lets go at once.  The name's row is not locked: a number becomes visible
+only after all smaller ones, and a new cursor begins behind every number of its time.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from psycopg import AsyncConnection, errors
 from psycopg.rows import TupleRow
 
 from maestro_py.admission import StartRequest, StartResult
 from maestro_py.model.definition import Workflow, decode_workflow
-from maestro_py.ports.signal_store import ActiveVersion, Contended, Cursor, Signal
+from maestro_py.ports.signal_store import ActiveVersion, Contended, Cursor, Drops, Look, Move, Signal
 from maestro_py.storage.connections import Database
 from maestro_py.storage.starts import start_runs
 
@@ -37,35 +39,47 @@ WITH RECURSIVE pending AS (
 SELECT name FROM pending WHERE name IS NOT NULL
 """
 
-#: Locks and returns cursors that are behind.
-_TAKE: Final = """
-SELECT t.workflow_id, t.trigger_uuid, t.name, t.trigger, t.next_seq
-FROM signal_trigger t JOIN workflow w ON w.workflow_id = t.workflow_id
-WHERE t.name = %(name)s AND t.next_seq <= (SELECT n.last_seq FROM signal_name n WHERE n.name = %(name)s)
-  AND t.workflow_id <> ALL(%(resting)s)
-ORDER BY t.next_seq LIMIT %(limit)s
--- SKIP LOCKED: other signal services take the cursors we have not, and nobody waits for a start that is going on.
-FOR NO KEY UPDATE OF w SKIP LOCKED FOR UPDATE OF t SKIP LOCKED
+_CURSOR: Final = "t.workflow_id, t.trigger_uuid, t.name, t.trigger, t.next_seq, t.drops"
+
+_IS_BEHIND: Final = """
+t.name = %(name)s AND t.next_seq <= (SELECT n.last_seq FROM signal_name n WHERE n.name = %(name)s)
+  AND t.workflow_id <> ALL(%(resting)s) AND (t.claimed_until IS NULL OR t.claimed_until < clock_timestamp())
 """
 
+#: Returns cursors that are behind and locked by nobody.
+_LOOK: Final = f"""
+SELECT {_CURSOR} FROM signal_trigger t JOIN workflow w ON w.workflow_id = t.workflow_id
+WHERE {_IS_BEHIND}
+ORDER BY t.next_seq LIMIT %(limit)s
+-- SKIP LOCKED: other signal services work on the cursors they hold, and nobody waits for a start that is going on.
+FOR NO KEY UPDATE OF w SKIP LOCKED FOR UPDATE OF t SKIP LOCKED
+"""  # noqa: S608  # our own text
+
 #: Returns one cursor that is behind, without a lock.
-_BEHIND: Final = """
+_BEHIND: Final = f"""
 SELECT t.workflow_id, t.trigger_uuid FROM signal_trigger t
-WHERE t.name = %(name)s AND t.next_seq <= (SELECT n.last_seq FROM signal_name n WHERE n.name = %(name)s)
-  AND t.workflow_id <> ALL(%(resting)s)
+WHERE {_IS_BEHIND}
 ORDER BY t.next_seq LIMIT 1
-"""
+"""  # noqa: S608  # our own text
+
+#: Locks and returns cursors by their keys.
+_HOLD: Final = f"""
+SELECT {_CURSOR} FROM unnest(%s::text[], %s::text[]) AS k(workflow_id, trigger_uuid)
+JOIN signal_trigger t ON t.workflow_id = k.workflow_id AND t.trigger_uuid = k.trigger_uuid AND t.name = %s
+JOIN workflow w ON w.workflow_id = t.workflow_id
+ORDER BY t.workflow_id, t.trigger_uuid
+-- SKIP LOCKED: as above.
+FOR NO KEY UPDATE OF w SKIP LOCKED FOR UPDATE OF t SKIP LOCKED
+"""  # noqa: S608  # our own text
 
 #: Locks the workflow of a cursor, waiting for whoever holds it.
 _AWAIT_WORKFLOW: Final = "SELECT FROM workflow WHERE workflow_id = %s FOR NO KEY UPDATE"
 
-#: Locks and returns that cursor if it is behind still.
-_AWAIT_CURSOR: Final = """
-SELECT t.workflow_id, t.trigger_uuid, t.name, t.trigger, t.next_seq FROM signal_trigger t
-WHERE t.workflow_id = %s AND t.trigger_uuid = %s AND t.name = %s
-  AND t.next_seq <= (SELECT n.last_seq FROM signal_name n WHERE n.name = t.name)
-FOR UPDATE
-"""
+#: Locks and returns that cursor.
+_AWAIT_CURSOR: Final = f"""
+SELECT {_CURSOR} FROM signal_trigger t
+WHERE t.workflow_id = %s AND t.trigger_uuid = %s AND t.name = %s FOR UPDATE
+"""  # noqa: S608  # our own text
 
 #: Returns what the workflows are at, for those that listen to signals.  A statement of its own after the lock: it
 #: must see the version that whoever held the lock before us made the active one.
@@ -85,10 +99,30 @@ _DEFINITIONS: Final = "SELECT definition_uid, definition::text FROM workflow_ver
 
 #: Moves cursors forward, looked up by key one by one; "+ 0" keeps the planner off the index of those behind.
 _MOVE: Final = """
-UPDATE signal_trigger t SET next_seq = m.next_seq
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[]) AS m(workflow_id, trigger_uuid, name, next_seq)
+UPDATE signal_trigger t SET next_seq = m.next_seq, drops = coalesce(m.drops::json, t.drops),
+    claimed_until = CASE WHEN m.claim_ms > 0 THEN clock_timestamp() + make_interval(secs => m.claim_ms / 1000.0) END
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::integer[])
+    AS m(workflow_id, trigger_uuid, name, next_seq, drops, claim_ms)
 WHERE t.workflow_id = m.workflow_id AND t.trigger_uuid = m.trigger_uuid AND t.name = m.name
-  AND t.next_seq + 0 < m.next_seq
+  AND t.next_seq + 0 <= m.next_seq
+"""
+
+#: Claims those cursors that have not moved.
+_CLAIM: Final = """
+WITH ours AS MATERIALIZED (
+    SELECT t.workflow_id, t.trigger_uuid, t.name
+    FROM unnest(%(workflow_ids)s::text[], %(trigger_uuids)s::text[], %(names)s::text[], %(next_seqs)s::bigint[])
+        AS c(workflow_id, trigger_uuid, name, next_seq)
+    JOIN signal_trigger t ON t.workflow_id = c.workflow_id AND t.trigger_uuid = c.trigger_uuid AND t.name = c.name
+        AND t.next_seq + 0 = c.next_seq
+    ORDER BY t.workflow_id, t.trigger_uuid, t.name
+    -- SKIP LOCKED: whoever holds a cursor is moving it.
+    FOR UPDATE OF t SKIP LOCKED
+)
+UPDATE signal_trigger t
+SET claimed_until = CASE WHEN %(ms)s::integer > 0
+    THEN clock_timestamp() + make_interval(secs => %(ms)s::integer / 1000.0) END
+FROM ours o WHERE t.workflow_id = o.workflow_id AND t.trigger_uuid = o.trigger_uuid AND t.name = o.name
 """
 
 #: Deletes cursors, all names of a trigger that has lost its workflow.
@@ -143,6 +177,61 @@ class PostgresSignalStore:
         except _CONTENTION as exc:
             raise Contended from exc
 
+    async def look(self, name: str, limit: int, resting: Collection[str], signals_limit: int) -> Look:
+        """Return cursors of *name* that are behind and nobody's, and the signals that they have not passed."""
+        asked = {"name": name, "limit": limit, "resting": list(resting)}
+        async with self._looking() as conn:
+            found = await conn.execute(_LOOK, asked, prepare=True)
+            cursors = await _with_versions(conn, await found.fetchall())
+            if not cursors:
+                return Look([], [])
+            first = min(cursor.next_seq for cursor in cursors)
+            return Look(cursors, await _signals(conn, name, first, signals_limit))
+
+    async def await_contended(self, name: str, resting: Collection[str]) -> Cursor | None:
+        """
+        Wait until somebody lets go of a cursor of *name* that is behind, and return it; None: there is none.
+
+        Raises:
+            Contended: it stayed locked.
+        """
+        async with self._looking() as conn:
+            found = await conn.execute(_BEHIND, {"name": name, "resting": list(resting)})
+            behind = await found.fetchone()
+            if behind is None:
+                return None
+            cursors = await _with_versions(conn, await _awaited(conn, name, *behind))
+            return cursors[0] if cursors else None
+
+    async def signals(self, name: str, from_seq: int, limit: int) -> list[Signal]:
+        """Return at most *limit* signals of *name*, from *from_seq* on, in order."""
+        async with self._database.connection() as conn:
+            return await _signals(conn, name, from_seq, limit)
+
+    async def definitions(self, uids: Collection[UUID]) -> dict[UUID, Workflow]:
+        """Return the definitions of *uids*."""
+        async with self._database.connection() as conn:
+            cursor = await conn.execute(_DEFINITIONS, (list(uids),), prepare=True)
+            return {uid: decode_workflow(text) for uid, text in await cursor.fetchall()}
+
+    async def claim(self, cursors: Collection[Cursor], for_ms: int) -> None:
+        """Have others leave *cursors* alone for *for_ms* from now, those that have not moved; 0: no longer."""
+        asked = {
+            "ms": for_ms,
+            "workflow_ids": [cursor.workflow_id for cursor in cursors],
+            "trigger_uuids": [cursor.trigger_uuid for cursor in cursors],
+            "names": [cursor.name for cursor in cursors],
+            "next_seqs": [cursor.next_seq for cursor in cursors],
+        }
+        async with self._database.connection() as conn:
+            await conn.execute(_CLAIM, asked)
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        """Lend a transaction that only looks: undone, it lets go of its locks without a flush to the disk."""
+        async with self._database.connection() as conn, conn.transaction(force_rollback=True):
+            yield conn
+
     async def pending_names(self) -> list[str]:
         """Return the names that have signals which some cursor may not have passed."""
         async with self._database.connection() as conn:
@@ -156,53 +245,33 @@ class PostgresCursorTransaction:
     def __init__(self, conn: AsyncConnection[TupleRow]) -> None:
         self._conn = conn
 
-    async def take(self, name: str, limit: int, resting: Collection[str]) -> list[Cursor]:
-        """Lock and return at most *limit* cursors of *name* that are behind, waiting for none."""
-        asked = {"name": name, "limit": limit, "resting": list(resting)}
-        cursor = await self._conn.execute(_TAKE, asked, prepare=True)
-        return await self._with_versions(await cursor.fetchall())
-
-    async def take_contended(self, name: str, resting: Collection[str]) -> list[Cursor]:
+    async def hold(self, cursors: Sequence[Cursor]) -> list[Cursor]:
         """
-        Wait for one cursor of *name* that is behind, and return it; empty: nobody is behind any more.
+        Lock the rows of *cursors* and their workflows, and return those that still are what they were.
 
         Raises:
-            Contended: it stayed locked.
+            Contended: it is one, and it stayed locked.
         """
-        found = await self._conn.execute(_BEHIND, {"name": name, "resting": list(resting)})
-        behind = await found.fetchone()
-        if behind is None:
-            return []
-        workflow_id, trigger_uuid = behind
-        try:
-            await self._conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{PATIENCE_MS}ms",))
-            await self._conn.execute(_AWAIT_WORKFLOW, (workflow_id,))
-            cursor = await self._conn.execute(_AWAIT_CURSOR, (workflow_id, trigger_uuid, name))
-        except _CONTENTION as exc:
-            raise Contended(workflow_id) from exc
-        return await self._with_versions(await cursor.fetchall())
-
-    async def signals(self, name: str, from_seq: int, limit: int) -> list[Signal]:
-        """Return at most *limit* signals of *name*, from *from_seq* on, in order."""
-        cursor = await self._conn.execute(_SIGNALS, (name, from_seq, limit), prepare=True)
-        return [Signal(seq_id, params) for seq_id, params in await cursor.fetchall()]
-
-    async def definitions(self, uids: Collection[UUID]) -> dict[UUID, Workflow]:
-        """Return the definitions of *uids*."""
-        cursor = await self._conn.execute(_DEFINITIONS, (list(uids),), prepare=True)
-        return {uid: decode_workflow(text) for uid, text in await cursor.fetchall()}
+        if len(cursors) == 1:
+            rows = await _awaited(self._conn, cursors[0].name, *cursors[0].key)
+        else:
+            keys = [c.workflow_id for c in cursors], [c.trigger_uuid for c in cursors]
+            found = await self._conn.execute(_HOLD, (*keys, cursors[0].name), prepare=True)
+            rows = await found.fetchall()
+        held = {cursor.key: cursor for cursor in await _with_versions(self._conn, rows)}
+        return [cursor for cursor in cursors if held.get(cursor.key) == cursor]
 
     async def start(self, requests: Sequence[StartRequest], now_ms: int) -> list[StartResult]:
         """Admit and store the runs, stamped *now_ms*; return what became of each, in order."""
         return await start_runs(self._conn, requests, now_ms=now_ms)
 
-    async def move(self, cursors: Sequence[tuple[Cursor, int]]) -> None:
-        """Set the next sequence number of each cursor; none moves backwards."""
-        columns: tuple[list[Any], ...] = ([], [], [], [])
-        for cursor, next_seq in cursors:
-            for column, value in zip(
-                columns, (cursor.workflow_id, cursor.trigger_uuid, cursor.name, next_seq), strict=True
-            ):
+    async def move(self, moves: Sequence[Move]) -> None:
+        """Move cursors that are held; none moves backwards."""
+        columns: tuple[list[Any], ...] = ([], [], [], [], [], [])
+        for cursor, next_seq, drops, claim_ms in moves:
+            traced = None if drops is cursor.drops else msgspec.json.encode(drops).decode()
+            row = cursor.workflow_id, cursor.trigger_uuid, cursor.name, next_seq, traced, claim_ms
+            for column, value in zip(columns, row, strict=True):
                 column.append(value)
         await self._conn.execute(_MOVE, columns, prepare=True)
 
@@ -219,19 +288,42 @@ class PostgresCursorTransaction:
         [(pending,)] = await cursor.fetchall()
         return bool(pending)
 
-    async def _with_versions(self, rows: Sequence[TupleRow]) -> list[Cursor]:
-        if not rows:
-            return []
-        found = await self._conn.execute(_LISTENING, ([row[0] for row in rows],), prepare=True)
-        listening = {workflow_id: ActiveVersion(*version) for workflow_id, *version in await found.fetchall()}
-        return [
-            Cursor(
-                workflow_id=workflow_id,
-                trigger_uuid=trigger_uuid,
-                name=name,
-                trigger=trigger,
-                next_seq=next_seq,
-                active=listening.get(workflow_id),
-            )
-            for workflow_id, trigger_uuid, name, trigger, next_seq in rows
-        ]
+
+async def _awaited(conn: AsyncConnection[TupleRow], name: str, workflow_id: str, trigger_uuid: str) -> list[TupleRow]:
+    """
+    Lock one cursor and its workflow, and return its row, if it is there.
+
+    Raises:
+        Contended: it stayed locked.
+    """
+    try:
+        await conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{PATIENCE_MS}ms",))
+        await conn.execute(_AWAIT_WORKFLOW, (workflow_id,), prepare=True)
+        cursor = await conn.execute(_AWAIT_CURSOR, (workflow_id, trigger_uuid, name), prepare=True)
+    except _CONTENTION as exc:
+        raise Contended(workflow_id) from exc
+    return await cursor.fetchall()
+
+
+async def _with_versions(conn: AsyncConnection[TupleRow], rows: Sequence[TupleRow]) -> list[Cursor]:
+    if not rows:
+        return []
+    found = await conn.execute(_LISTENING, ([row[0] for row in rows],), prepare=True)
+    listening = {workflow_id: ActiveVersion(*version) for workflow_id, *version in await found.fetchall()}
+    return [
+        Cursor(
+            workflow_id=workflow_id,
+            trigger_uuid=trigger_uuid,
+            name=name,
+            trigger=trigger,
+            next_seq=next_seq,
+            active=listening.get(workflow_id),
+            drops=Drops() if drops is None else msgspec.convert(drops, Drops),
+        )
+        for workflow_id, trigger_uuid, name, trigger, next_seq, drops in rows
+    ]
+
+
+async def _signals(conn: AsyncConnection[TupleRow], name: str, from_seq: int, limit: int) -> list[Signal]:
+    cursor = await conn.execute(_SIGNALS, (name, from_seq, limit), prepare=True)
+    return [Signal(seq_id, params) for seq_id, params in await cursor.fetchall()]

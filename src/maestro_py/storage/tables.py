@@ -453,6 +453,8 @@ signal_trigger = Table(
     Column("name", Text, nullable=False),
     Column("trigger", JSONB, nullable=False, comment="the definition of the trigger"),
     Column("next_seq", BigInteger, nullable=False, comment="the cursor: every signal before it has been matched"),
+    Column("claimed_until", _at, comment="until then somebody evaluates what the next signal starts"),
+    Column("drops", JSON, comment="signals that matched and started nothing: how many, and the latest"),
     PrimaryKeyConstraint("workflow_id", "trigger_uuid", "name"),
     # next_seq too: who is behind, and whether anybody is, are looked up, never scanned for.
     Index(None, "name", "next_seq"),

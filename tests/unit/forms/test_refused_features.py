@@ -102,22 +102,12 @@ def test_time_triggers() -> None:
     [
         ({"definitions": {"s": {}, "t": {}}}, ".definitions", "triggers that wait for several signals"),
         ({"definitions": {"s": {"join_keys": ["k"]}}}, ".definitions.s.join_keys", "join keys of signals"),
-        ({"definitions": {"s": {}}, "condition": "true;"}, ".condition", "conditions of signal triggers"),
-        ({"definitions": {"s": {}}, "dedup_expr": "x"}, ".dedup_expr", "dedup expressions of signal triggers"),
-        ({"definitions": {"s": {}}, "params": {"p": {}}}, ".params", "parameters of signal triggers"),
     ],
 )
 def test_signal_triggers(trigger: Any, path: str, what: str) -> None:
     message = refusal(native(native_step("a"), signal_triggers=[trigger]), f"workflow.signal_triggers[0]{path}")
 
     assert f"{what} are not supported yet" == message
-
-
-@pytest.mark.parametrize("field", ["params", "condition"])
-def test_simple_signal_triggers(field: str) -> None:
-    trigger = {"type": "signal", "signal_name": "s", field: {"a": 1}}
-
-    assert "not supported yet" in refusal(simple(simple_step("a"), trigger=trigger), f"trigger.{field}")
 
 
 def test_strict_ordering_of_iterations() -> None:

@@ -99,10 +99,10 @@ def test_the_request_id_tells_workflows_and_signals_apart() -> None:
     assert 4 == len(ids)
 
 
-def test_the_initiator_names_the_trigger_and_the_signal_with_its_parameters() -> None:
+def test_the_initiator_names_the_trigger_and_the_signal_with_its_parameters_and_those_of_the_trigger() -> None:
     assert {
         "type": "SIGNAL",
         "trigger_uuid": "t-1",
         "signal_id_map": {"ready": 7},
-        "params": {"ready": {"region": "eu"}},
-    } == initiator_of(a_cursor(), Signal(7, {"region": "eu"}))
+        "params": {"ready": {"region": "eu"}, "day": "20240229"},
+    } == initiator_of(a_cursor(), Signal(7, {"region": "eu"}), {"day": "20240229"})

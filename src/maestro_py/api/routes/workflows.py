@@ -15,6 +15,7 @@ from maestro_py.api.views.definitions import (
     overview_document,
     prepare_version,
     properties_document,
+    subscription_document,
     summary_document,
     timeline_document,
     version_document,
@@ -75,5 +76,11 @@ def workflow_routes(services: Services) -> APIRouter:
     async def timeline(workflow_id: str) -> Json:
         """Return the history of a workflow, newest first."""
         return Json(timeline_document(workflow_id, await reads.timeline(workflow_id)))
+
+    @routes.get("/{workflow_id}/signal-triggers")
+    async def signal_triggers(workflow_id: str) -> Json:
+        """Return the signal triggers that listen, and which signals matched and started nothing, and why (ours)."""
+        found = await reads.subscriptions(workflow_id)
+        return Json({"workflow_id": workflow_id, "signal_triggers": [subscription_document(each) for each in found]})
 
     return routes

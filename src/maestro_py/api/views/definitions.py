@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from maestro_py.api.responses import present
 from maestro_py.api.views.rendered import prepare, workflow_json
-from maestro_py.ports.api_records import Overview, TimelineRecord, VersionRecord, WorkflowRecord, WorkflowSummary
+from maestro_py.model.forms import trigger_document
+from maestro_py.ports.api_records import (
+    Overview,
+    SubscriptionRecord,
+    TimelineRecord,
+    VersionRecord,
+    WorkflowRecord,
+    WorkflowSummary,
+)
 
 
 async def prepare_version(version: VersionRecord) -> None:
@@ -61,6 +71,18 @@ def timeline_document(workflow_id: str, lines: list[TimelineRecord]) -> dict[str
     """Return the history of a workflow."""
     events = [{"author": line.author, "log": line.log, "timestamp": line.create_time_ms} for line in lines]
     return {"workflow_id": workflow_id, "timeline_events": events}
+
+
+def subscription_document(subscription: SubscriptionRecord) -> dict[str, Any]:
+    """Return a signal trigger that listens (ours)."""
+    return {
+        "trigger_uuid": subscription.trigger_uuid,
+        "signal": subscription.signal,
+        "trigger": trigger_document(subscription.trigger),
+        "next_signal_id": subscription.next_seq,
+        "dropped": msgspec.to_builtins(subscription.drops.counts),
+        "latest_dropped": msgspec.to_builtins(subscription.drops.latest),
+    }
 
 
 def summary_document(summary: WorkflowSummary) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from maestro_py.params import (
     loop_of,
     results_key,
     signals_of,
+    trigger_params_of,
 )
 
 #: The conditions that need no evaluation.
@@ -199,6 +200,7 @@ def _facts_of(run: Run, step: StepState | None, now_ms: int) -> Facts:
         instance=instance,
         step=_step_facts(run, step) if step else None,
         signals=signals_of(initiator),
+        trigger=trigger_params_of(initiator),
     )
 
 

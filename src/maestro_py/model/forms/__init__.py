@@ -9,7 +9,7 @@ from __future__ import annotations
 from maestro_py.model.forms.properties import Properties
 from maestro_py.model.forms.push import Push, read_push
 from maestro_py.model.forms.reference_checks import ExpressionNames, NamesOf
-from maestro_py.model.forms.render import params_document, to_document
+from maestro_py.model.forms.render import params_document, to_document, trigger_document
 from maestro_py.model.forms.step_words import KNOWN_TYPES, STEP_TYPES
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "params_document",
     "read_push",
     "to_document",
+    "trigger_document",
 ]

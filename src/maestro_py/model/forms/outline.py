@@ -77,6 +77,17 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A signal trigger."""
+
+    at: Location
+    signals: tuple[str, ...]  #: Their names.
+    params: Mapping[str, Mentions]  #: What each refers to.
+    param_expressions: Mapping[str, Expressions]
+    expressions: Expressions  #: Its condition, and what its request ids are made from.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
     """A document's shape."""
 
@@ -84,6 +95,7 @@ class Outline:
     params: Mapping[str, Mentions]  #: Of the workflow: what each refers to.
     param_expressions: Mapping[str, Expressions]  #: Of the workflow, by parameter.
     params_at: Location
+    triggers: list[Trigger]
     signals: frozenset[str]  #: Names of signals that start the workflow.
     mentions: Mentions  #: Elsewhere in the workflow, such as its timeout.
     malformed: list[tuple[Location, str]]  #: References that would stay as they are.
@@ -102,6 +114,7 @@ def outline_simple(document: Mapping[str, Any]) -> Outline:
 
 def _outline(workflow: Mapping[str, Any], at: Location, read_level: Callable[[Any, Location], Level]) -> Outline:
     params = _object(workflow.get("params"))
+    triggers = list(_triggers(workflow, at))
     return Outline(
         level=read_level(workflow.get("steps"), (*at, "steps")),
         params={name: list(_param_mentions(value, (*at, "params", name))) for name, value in params.items()},
@@ -109,7 +122,8 @@ def _outline(workflow: Mapping[str, Any], at: Location, read_level: Callable[[An
             name: list(_param_expressions(value, (*at, "params", name))) for name, value in params.items()
         },
         params_at=(*at, "params"),
-        signals=frozenset(_signals(workflow)),
+        triggers=triggers,
+        signals=frozenset(name for trigger in triggers for name in trigger.signals),
         mentions=list(mentions_in(workflow.get("timeout"), (*at, "timeout"))),
         malformed=list(_malformed(workflow, at)),
     )
@@ -287,12 +301,30 @@ def _param_mentions(document: Any, at: Location) -> Iterator[tuple[Location, Men
         yield from mentions_in(value, (*at, "value"))
 
 
-def _signals(workflow: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of the signals that start a workflow, in either form."""
-    for trigger in [*_list(workflow.get("signal_triggers")), *_list(workflow.get("triggers")), workflow.get("trigger")]:
-        yield from _object(_object(trigger).get("definitions"))
-        if isinstance(name := _object(trigger).get("signal_name"), str):
-            yield name
+def _triggers(workflow: Mapping[str, Any], at: Location) -> Iterator[Trigger]:
+    """Yield the signal triggers of a workflow, in either form."""
+    for index, trigger in enumerate(_list(workflow.get("signal_triggers"))):
+        yield _trigger(_object(trigger), (*at, "signal_triggers", index))
+    for index, trigger in enumerate(_list(workflow.get("triggers"))):
+        yield _trigger(_object(trigger), (*at, "triggers", index))
+    if "trigger" in workflow:
+        yield _trigger(_object(workflow["trigger"]), (*at, "trigger"))
+
+
+def _trigger(trigger: Mapping[str, Any], at: Location) -> Trigger:
+    params = _object(trigger.get("params"))
+    name = trigger.get("signal_name")
+    signals = (name,) if isinstance(name, str) else tuple(_object(trigger.get("definitions")))
+    expressions = [((*at, key), trigger[key]) for key in ("condition", "dedup_expr", "dedup") if key in trigger]
+    return Trigger(
+        at=at,
+        signals=signals,
+        params={name: list(_param_mentions(value, (*at, "params", name))) for name, value in params.items()},
+        param_expressions={
+            name: list(_param_expressions(value, (*at, "params", name))) for name, value in params.items()
+        },
+        expressions=[(place, as_expression(text)) for place, text in expressions if isinstance(text, str)],
+    )
 
 
 def _workflow_mentions(step: Mapping[str, Any], at: Location) -> Mentions:

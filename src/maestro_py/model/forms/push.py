@@ -19,6 +19,7 @@ from maestro_py.model.forms.problems import Problems
 from maestro_py.model.forms.properties import Properties
 from maestro_py.model.forms.reference_checks import NamesOf, check_references, names_unread
 from maestro_py.model.forms.simple import SimpleWorkflowDocument
+from maestro_py.model.forms.trigger_checks import check_triggers
 from maestro_py.model.literals import spell_kind
 from maestro_py.model.templates import spell_location
 
@@ -37,6 +38,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     git_info: dict[str, Any] | None = None
     extra: dict[str, Any] = {}  #: Kept in the version's metadata.
     step_paths: dict[str, str] = {}  #: Step id to its place in the document, for later errors.
+    trigger_paths: tuple[str, ...] = ()  #: The places of the signal triggers in the document.
 
 
 def read_push(body: bytes, *, user: str | None, max_steps: int, names_of: NamesOf = names_unread) -> Push:
@@ -81,6 +83,7 @@ def _read_native(document: dict[str, Any], max_steps: int, names_of: NamesOf) ->
         git_info=_git_info(push.git_info),
         extra={key: value for key, value in extra.items() if value is not None},
         step_paths=_step_paths(outline),
+        trigger_paths=_trigger_paths(outline),
     )
 
 
@@ -93,6 +96,7 @@ def _read_simple(document: dict[str, Any], user: str | None, max_steps: int, nam
         is_active=push.is_active,
         git_info=_git_info(push.git_info),
         step_paths=_step_paths(outline),
+        trigger_paths=_trigger_paths(outline),
     )
 
 
@@ -114,6 +118,7 @@ def _read(
         collect(exc, problems)
     check_graph(outline, problems)
     check_references(outline, problems, names_of)
+    check_triggers(outline, problems, names_of)
     problems.raise_if_any("The definition")
     assert result is not None, "a document that is no model has problems"
     return result
@@ -121,6 +126,10 @@ def _read(
 
 def _git_info(document: GitInfoDocument | None) -> dict[str, Any] | None:
     return document.model_dump(exclude_none=True) if document else None
+
+
+def _trigger_paths(outline: Outline) -> tuple[str, ...]:
+    return tuple(spell_location(trigger.at) for trigger in outline.triggers)
 
 
 def _step_paths(outline: Outline) -> dict[str, str]:

@@ -44,7 +44,9 @@ def check_references(outline: Outline, problems: Problems, names_of: NamesOf = n
         problems.add(at, f"${{{text}}} is not written as ${{step.output.name}}; write $${{ for the text itself")
     _check_workflow_params(outline, problems, names_of)
     around = Around.of(outline)
-    known = SYSTEM_PARAMS | outline.params.keys()
+    # A trigger gives its parameters to the run.
+    given = {name for trigger in outline.triggers for name in trigger.params}
+    known = SYSTEM_PARAMS | outline.params.keys() | given
     stack = [_View(outline.level, (), known, is_open=False)]
     while stack:
         view = stack.pop()
@@ -121,7 +123,7 @@ def _check_expression(
     at: Location, text: str, sight: Sight, problems: Problems, names_of: NamesOf, *, all_known: bool
 ) -> None:
     """Check what an expression of a step says; unless *all_known*, a name that nothing has may come with the start."""
-    names = _names_in(at, text, problems, names_of)
+    names = names_in(at, text, problems, names_of)
     for function, arguments in sorted(names.lookups, key=str):
         if (why := why_lookup_fails(function, arguments, sight)) is not None:
             problems.add(at, f"params.{function}: {why}")
@@ -137,7 +139,7 @@ def _check_expression(
             problems.add(at, f"'{mention.text}': {why}")
 
 
-def _names_in(at: Location, text: str, problems: Problems, names_of: NamesOf) -> ExpressionNames:
+def names_in(at: Location, text: str, problems: Problems, names_of: NamesOf) -> ExpressionNames:
     """Return what an expression needs; if it is none, or asks for what this version has not, that is a problem."""
     try:
         names = names_of(text)
@@ -220,7 +222,7 @@ def _check_workflow_params(outline: Outline, problems: Problems, names_of: Names
     for param, at, text in (
         (param, *found) for param, several in outline.param_expressions.items() for found in several
     ):
-        expression = _names_in(at, text, problems, names_of)
+        expression = names_in(at, text, problems, names_of)
         if any(function == "getFromForeach" for function, _ in expression.lookups):
             problems.add(at, "params.getFromForeach: the workflow's parameters are evaluated before any step runs")
         for name in sorted(expression.variables):

@@ -24,7 +24,7 @@ def to_document(workflow: Workflow) -> dict[str, Any]:
             "tags": [_tag(tag) for tag in workflow.tags],
             "timeout": workflow.timeout,
             "criticality": workflow.criticality,
-            "signal_triggers": [dict(trigger) for trigger in workflow.signal_triggers],
+            "signal_triggers": [trigger_document(trigger) for trigger in workflow.signal_triggers],
             "time_triggers": [dict(trigger) for trigger in workflow.time_triggers],
             "params": params_document(workflow.params),
             "steps": _steps(workflow.steps),
@@ -35,6 +35,12 @@ def to_document(workflow: Workflow) -> dict[str, Any]:
 def params_document(params: Mapping[str, ParamDefinition]) -> dict[str, Any]:
     """Return definitions by name as documents."""
     return {name: _param(definition) for name, definition in params.items()}
+
+
+def trigger_document(trigger: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a canonical signal trigger as a document."""
+    params = {name: msgspec.convert(param, ParamDefinition) for name, param in trigger.get("params", {}).items()}
+    return {**trigger, "params": params_document(params)} if params else dict(trigger)
 
 
 def _steps(steps: Sequence[Step]) -> list[dict[str, Any]]:

@@ -9,8 +9,11 @@ import msgspec
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
+from maestro_py.model.definition import ParamDefinition
 from maestro_py.model.forms.document import Document, collect, raise_located
+from maestro_py.model.forms.edges import as_expression
 from maestro_py.model.forms.fields import SignalName, not_yet, refuse
+from maestro_py.model.forms.param_fields import Params, PlainParams
 from maestro_py.model.forms.problems import Problems
 from maestro_py.model.literals import spell_kind
 
@@ -28,6 +31,26 @@ def _operator(value: Any) -> str:
     if value not in OPERATORS:
         raise refuse(f"must be one of {' '.join(OPERATORS)}")
     return str(value)
+
+
+def _expression(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        raise refuse(f"must be an expression, not {spell_kind(value)}")
+    if not value.strip():
+        raise refuse("may not be empty; leave it out")
+    return value
+
+
+def _simple_expression(value: Any) -> str:
+    return as_expression(_expression(value))
+
+
+#: An expression; whether it is of the language, `trigger_checks` looks at.
+Expression = Annotated[str, PlainValidator(_expression, json_schema_input_type=bool | str)]
+#: One that may say ``${signal.output.name}``, as ``when`` does.
+SimpleExpression = Annotated[str, PlainValidator(_simple_expression, json_schema_input_type=bool | str)]
 
 
 def _one_signal(value: Any) -> Any:
@@ -59,13 +82,14 @@ class SignalTriggerDocument(Document):
     """A native signal trigger."""
 
     definitions: Annotated[dict[SignalName, SignalMatchDocument], BeforeValidator(_one_signal)]
-    params: Annotated[Any, not_yet("parameters of signal triggers")] = None
-    condition: Annotated[Any, not_yet("conditions of signal triggers")] = None
-    dedup_expr: Annotated[Any, not_yet("dedup expressions of signal triggers")] = None
+    params: Params = Field(default_factory=dict)
+    condition: Expression | None = None
+    dedup_expr: Expression | None = None
 
     def trigger(self) -> dict[str, Any]:
         """Return the canonical trigger."""
-        return {"definitions": {name: _match(signal.match_params) for name, signal in self.definitions.items()}}
+        definitions = {name: _match(signal.match_params) for name, signal in self.definitions.items()}
+        return {"definitions": definitions} | _computed(self.params, self.condition, self.dedup_expr)
 
 
 class SimpleTriggerDocument(Document):
@@ -74,12 +98,20 @@ class SimpleTriggerDocument(Document):
     type: str
     signal_name: SignalName
     match_params: dict[str, Annotated[MatchDocument, BeforeValidator(_spell_out)]] = Field(default_factory=dict)
-    params: Annotated[Any, not_yet("parameters of signal triggers")] = None
-    condition: Annotated[Any, not_yet("conditions of signal triggers")] = None
+    params: PlainParams = Field(default_factory=dict)
+    condition: SimpleExpression | None = None
+    dedup: SimpleExpression | None = None
 
     def trigger(self) -> dict[str, Any]:
         """Return the canonical trigger."""
-        return {"definitions": {self.signal_name: _match(self.match_params)}}
+        definitions = {self.signal_name: _match(self.match_params)}
+        return {"definitions": definitions} | _computed(self.params, self.condition, self.dedup)
+
+
+def _computed(params: Mapping[str, ParamDefinition], condition: str | None, dedup: str | None) -> dict[str, Any]:
+    # What is not said stands nowhere: a trigger's identity is what it says.
+    said = {"params": msgspec.to_builtins(params), "condition": condition, "dedup_expr": dedup}
+    return {name: value for name, value in said.items() if value}
 
 
 def _match(params: Mapping[str, MatchDocument]) -> dict[str, Any]:
