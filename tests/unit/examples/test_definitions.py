@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from maestro_py.model.forms import read_push
+from maestro_py.params import expression_names
 from maestro_py.workers.backends import Backends, read_config
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
+SIGNALS = "signals/workflow.jsonc"
 ML_PIPELINE = EXAMPLES / "ml_pipeline" / "workflow.jsonc"
 
 
@@ -22,9 +24,9 @@ def test_the_owners_definition_stands_as_it_was_written_down() -> None:
     assert "3d12230d8a812354e1ecc93d0ad8978dfa0165f588b2321d2ab6a2c1a7fe6eec" == digest
 
 
-@pytest.mark.parametrize("name", ["ml_pipeline/workflow.jsonc", "hello/workflow.jsonc", "hello/native.json"])
+@pytest.mark.parametrize("name", ["ml_pipeline/workflow.jsonc", "hello/workflow.jsonc", "hello/native.json", SIGNALS])
 def test_every_definition_can_be_pushed(name: str) -> None:
-    pushed = read_push((EXAMPLES / name).read_bytes(), user="ana", max_steps=100)
+    pushed = read_push((EXAMPLES / name).read_bytes(), user="ana", max_steps=100, names_of=expression_names)
 
     assert pushed.workflow.steps
 

@@ -245,7 +245,7 @@ async def test_a_condition_that_fails_drops_the_signal_with_the_error(condition:
     ],
 )
 async def test_the_request_id_is_what_dedup_expr_gives(dedup_expr: str | None, expected: str) -> None:
-    trigger = {"params": {"p": v("x")}} | ({} if dedup_expr is None else {"dedup_expr": dedup_expr})
+    trigger: dict[str, Any] = {"params": {"p": v("x")}} | ({} if dedup_expr is None else {"dedup_expr": dedup_expr})
 
     assert expected == (await started(a_cursor(**trigger))).request_id
 
