@@ -15,6 +15,7 @@ from maestro_py.model.definition import ParamDefinition, ParamType, Step, Workfl
 from maestro_py.model.ids import name_based_uuid, new_uid
 from maestro_py.params import answer
 from maestro_py.ports.evaluator import EvaluationAborted, EvaluatorBusy
+from maestro_py.ports.signal_store import Move
 from tests.signal_scene import Scene, a_scene, a_service, a_trigger, eventually
 
 HEAVY = "long t = 0; for (int i = 0; i <= 100000; i += 1) { t += i; } t"
@@ -311,3 +312,20 @@ async def test_cursors_that_somebody_else_has_moved_since_the_look_are_not_held(
     async with scene.store.transaction() as tx:
         assert [] == await tx.hold(look.cursors)
         assert [] == await tx.hold(look.cursors[:1])
+
+
+async def test_of_two_who_looked_at_once_the_second_leaves_what_the_first_has_claimed(scene: Scene) -> None:
+    await scene.workflow("a", a_trigger("ready"))
+    await scene.workflow("b", a_trigger("ready"))
+    await scene.announce("ready", "1")
+    look = await scene.store.look("ready", 10, (), 10)
+    first = next(cursor for cursor in look.cursors if cursor.workflow_id == "a")
+    async with scene.store.transaction() as tx:
+        await tx.hold([first])
+        await tx.move([Move(first, first.next_seq, first.drops, claim_ms=60_000)])
+
+    async with scene.store.transaction() as tx:
+        assert ["b"] == [cursor.workflow_id for cursor in await tx.hold(look.cursors)]
+        assert [] == await tx.hold([first])
+        assert [first] == await tx.hold([first], claimed=True)
+    assert ["b"] == [cursor.workflow_id for cursor in (await scene.store.look("ready", 10, (), 10)).cursors]

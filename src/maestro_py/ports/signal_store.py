@@ -131,11 +131,12 @@ class Look(NamedTuple):
 class CursorTransaction(Protocol):
     """One transaction over cursors of one name; it commits when its block ends well."""
 
-    async def hold(self, cursors: Sequence[Cursor]) -> list[Cursor]:
+    async def hold(self, cursors: Sequence[Cursor], *, claimed: bool = False) -> list[Cursor]:
         """
         Lock the rows of *cursors* and their workflows, and return those that still are what they were.
 
-        Several are not waited for: what others hold is left out.
+        Several are not waited for: what others hold is left out.  So is what has been claimed since it was seen,
+        unless they are *claimed* by whoever calls.
 
         Raises:
             Contended: it is one, and it stayed locked; let its workflow rest.

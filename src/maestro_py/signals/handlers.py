@@ -158,7 +158,7 @@ async def visit_heavy(
         planned = _Planned([await plan_heavy(moved, cursor.active, workflow, evaluator, now_ms)], [], {})
         while True:
             try:
-                return await _apply(cursor.name, store, planned, now_ms, 0)
+                return await _apply(cursor.name, store, planned, now_ms, 0, claimed=True)
             except Contended:
                 # What it took long to compute is kept; the workflow's row is somebody's for a moment only.
                 continue
@@ -206,24 +206,26 @@ async def _planned(look: Look, store: SignalStore, definitions: Definitions, now
     return _Planned(plans, [cursor for cursor in look.cursors if cursor.active is None], wrong)
 
 
-async def _apply(name: str, store: SignalStore, planned: _Planned, now_ms: int, heavy_at_most: int) -> Visit:
+async def _apply(
+    name: str, store: SignalStore, planned: _Planned, now_ms: int, heavy_at_most: int, *, claimed: bool = False
+) -> Visit:
     """Store what was planned, where it still is as it was when it was planned."""
     cursors = [*(each.cursor for each in planned.plans), *planned.deaf]
     async with store.transaction() as tx:
-        held = {cursor.key for cursor in await tx.hold(cursors)} if cursors else set()
+        held = {cursor.key for cursor in await tx.hold(cursors, claimed=claimed)} if cursors else set()
         plans = [each for each in planned.plans if each.cursor.key in held]
         deaf = [cursor for cursor in planned.deaf if cursor.key in held]
         if deaf:
             await tx.unsubscribe(deaf)
         results, dropped = await _start(tx, plans, now_ms)
         heavy = [each for each in plans if each.is_heavy]
-        claimed = {each.cursor.key for each in heavy[:heavy_at_most]}
+        ours = {each.cursor.key for each in heavy[:heavy_at_most]}
         moves = [
             Move(
                 each.cursor,
                 each.next_seq,
                 with_drops(each.cursor.drops, dropped[each.cursor.key]),
-                CLAIM_MS if each.cursor.key in claimed else 0,
+                CLAIM_MS if each.cursor.key in ours else 0,
             )
             for each in plans
         ]

@@ -39,7 +39,10 @@ WITH RECURSIVE pending AS (
 SELECT name FROM pending WHERE name IS NOT NULL
 """
 
-_CURSOR: Final = "t.workflow_id, t.trigger_uuid, t.name, t.trigger, t.next_seq, t.drops"
+_CURSOR: Final = (
+    "t.workflow_id, t.trigger_uuid, t.name, t.trigger, t.next_seq, t.drops, "
+    "coalesce(t.claimed_until > clock_timestamp(), false)"
+)
 
 _IS_BEHIND: Final = """
 t.name = %(name)s AND t.next_seq <= (SELECT n.last_seq FROM signal_name n WHERE n.name = %(name)s)
@@ -245,7 +248,7 @@ class PostgresCursorTransaction:
     def __init__(self, conn: AsyncConnection[TupleRow]) -> None:
         self._conn = conn
 
-    async def hold(self, cursors: Sequence[Cursor]) -> list[Cursor]:
+    async def hold(self, cursors: Sequence[Cursor], *, claimed: bool = False) -> list[Cursor]:
         """
         Lock the rows of *cursors* and their workflows, and return those that still are what they were.
 
@@ -258,6 +261,8 @@ class PostgresCursorTransaction:
             keys = [c.workflow_id for c in cursors], [c.trigger_uuid for c in cursors]
             found = await self._conn.execute(_HOLD, (*keys, cursors[0].name), prepare=True)
             rows = await found.fetchall()
+        # Two who looked at once have both seen it free: the second to hold it finds the claim of the first.
+        rows = [row for row in rows if claimed or not row[-1]]
         held = {cursor.key: cursor for cursor in await _with_versions(self._conn, rows)}
         return [cursor for cursor in cursors if held.get(cursor.key) == cursor]
 
@@ -320,7 +325,7 @@ async def _with_versions(conn: AsyncConnection[TupleRow], rows: Sequence[TupleRo
             active=listening.get(workflow_id),
             drops=Drops() if drops is None else msgspec.convert(drops, Drops),
         )
-        for workflow_id, trigger_uuid, name, trigger, next_seq, drops in rows
+        for workflow_id, trigger_uuid, name, trigger, next_seq, drops, _ in rows
     ]
 
 
