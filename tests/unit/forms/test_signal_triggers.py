@@ -139,3 +139,15 @@ def test_the_workflow_may_read_what_the_signal_carries_but_not_before_it_is_decl
     assert "'day' names no workflow parameter" in refused(document)["workflow.params.copy.value"]
     document["workflow"]["params"] = {"copy": {"type": "STRING", "value": "${s__day}"}}
     push(document)
+
+
+def test_steps_edges_and_retries_may_use_what_the_trigger_gives() -> None:
+    document = a_simple(params={"day": DAY, "often": 3})
+    document["steps"] = [
+        simple_step("a", params={"p": "${day}"}, retries="${often}"),
+        simple_step("b", "a", when="day != '20241224'"),
+    ]
+    push(document)
+
+    document["trigger"].pop("params")
+    assert {"steps[0].retries", "steps[1].when"} == refused(document).keys()
