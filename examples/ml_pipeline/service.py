@@ -115,7 +115,7 @@ class Service:
         return "\n".join(said.splitlines()[-lines:])
 
     def _launch(self) -> None:
-        place = ("--port", str(self._port), "--data-dir", str(self._data_directory))
+        place = ("--port", str(self._port), "--data-dir", str(self._data_directory), "--log-format", "text")
         inherited = {
             name: value
             for name, value in os.environ.items()

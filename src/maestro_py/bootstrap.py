@@ -342,19 +342,19 @@ async def serve_api(settings: Settings, stopping: asyncio.Event) -> None:
 
 def run_engine(settings: Settings) -> None:
     """Run an engine in this process until SIGTERM or SIGINT."""
-    run_process(ProcessKind.ENGINE, lambda stopping: serve_engine(settings, stopping))
+    run_process(ProcessKind.ENGINE, lambda stopping: serve_engine(settings, stopping), log_format=settings.log_format)
 
 
 def run_signal(settings: Settings) -> None:
     """Run a signal service in this process until SIGTERM or SIGINT."""
-    run_process(ProcessKind.SIGNAL, lambda stopping: serve_signal(settings, stopping))
+    run_process(ProcessKind.SIGNAL, lambda stopping: serve_signal(settings, stopping), log_format=settings.log_format)
 
 
 def run_worker(settings: Settings) -> None:
     """Run a worker in this process until SIGTERM or SIGINT."""
-    run_process(ProcessKind.WORKER, lambda stopping: serve_worker(settings, stopping))
+    run_process(ProcessKind.WORKER, lambda stopping: serve_worker(settings, stopping), log_format=settings.log_format)
 
 
 def run_api(settings: Settings) -> None:
     """Run the API in this process until SIGTERM or SIGINT."""
-    run_process(ProcessKind.API, lambda stopping: serve_api(settings, stopping))
+    run_process(ProcessKind.API, lambda stopping: serve_api(settings, stopping), log_format=settings.log_format)

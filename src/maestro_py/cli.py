@@ -98,6 +98,10 @@ def up(
             help="Of the first engine's metrics; workers and signal service have the next ports.  0: none.",
         ),
     ] = 0,
+    log_format: Annotated[
+        Literal["auto", "text", "coloured", "json"],
+        typer.Option(envvar="MAESTRO_LOG_FORMAT", help="auto: coloured text on a terminal, else JSON."),
+    ] = "auto",
     engines: Annotated[int, typer.Option(min=1, help="Engine processes.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     slots: Slots = None,
@@ -121,6 +125,7 @@ def up(
         data_directory=data_dir.expanduser().absolute(),
         migrate=migrate.upgrade,
         roll_call=RollCall,
+        log_format=log_format,
         database_url=os.environ.get("MAESTRO_DATABASE_URL") or None,
         transport=transport,
         kafka=os.environ.get("MAESTRO_KAFKA") or None,
@@ -219,6 +224,7 @@ def topics_create(
 @app.command()
 def push(
     file: Annotated[typer.FileBinaryRead, typer.Argument(help="The definition: JSON, with comments if you like.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Show the whole answer.")] = False,
     url: Url = DEFAULT_URL,
     user: User = None,
 ) -> None:
@@ -226,6 +232,9 @@ def push(
     yaml = file.name.endswith((".yaml", ".yml"))
     with client_of(url, user) as client:
         pushed = client.push(file.read(), "application/yaml" if yaml else "application/json")
+    if as_json:
+        typer.echo(json.dumps(pushed, indent=2, ensure_ascii=False))
+        return
     definition = pushed["workflow_definition"]
     metadata = definition["metadata"]
     active = "active" if definition.get("is_active") else "not active"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from typing import Annotated, Any, Final
@@ -15,6 +16,7 @@ from maestro_py.client import DEFAULT_URL, MaestroClient
 
 _POLL_SECONDS: Final = 0.5
 _ENDED: Final = {"SUCCEEDED", "FAILED", "STOPPED", "TIMED_OUT"}
+_END_OF: Final = {"stop": "STOPPED", "kill": "FAILED"}
 _WORDS: Final = {
     "CREATED": "created",
     "DUPLICATED": "known by their request ids",
@@ -64,7 +66,7 @@ def start(
         instance = started.get("workflow_instance_id")
         typer.echo(f"{workflow} instance {instance}: {started['status']}" if instance else started["status"])
         if wait and instance:
-            _wait_for(client, workflow, int(instance))
+            _wait_for(client, workflow, int(instance), started["status"])
 
 
 @runs.command()
@@ -103,13 +105,25 @@ def deactivate(workflow: str, url: Url = DEFAULT_URL, user: User = None) -> None
 def _end(action: str, workflow: str, instance: int | None, url: str, user: str | None) -> None:
     with client_of(url, user) as client:
         if instance is None:
-            typer.echo(client.end_all(action, workflow).get("message", ""))
+            typer.echo(f"{workflow}: {_all_ended(action, client.end_all(action, workflow).get('message', ''))}")
             return
         ended = client.end(action, workflow, instance)
-    if ended["completed"]:
-        typer.echo(f"{workflow} instance {instance}: {ended['workflow_instance_status']}")
+    status = ended["workflow_instance_status"]
+    if not ended["completed"]:
+        said = f"; the {action} is accepted, and it ends as soon as its steps have"
     else:
-        typer.echo(f"the {action} is accepted; {workflow} instance {instance} ends as soon as its steps have")
+        said = "" if status == _END_OF[action] else f"; the {action} came too late"
+    typer.echo(f"{workflow} instance {instance}: {status}{said}")
+
+
+def _all_ended(action: str, message: str) -> str:
+    """Return in our words what the server says of the instances of a workflow, or else its own."""
+    counts = re.findall(r"\[(\d+)\]", message)
+    if len(counts) != 2:
+        return message
+    queued, running = counts
+    said = f"{queued} queued instances {_END_OF[action]}, {running} running"
+    return said if running == "0" else f"{said}; the {action} is accepted, and they end as soon as their steps have"
 
 
 def _start_batch(client: MaestroClient, workflow: str, version: str, lines: typer.FileText) -> None:
@@ -123,9 +137,9 @@ def _start_batch(client: MaestroClient, workflow: str, version: str, lines: type
         raise typer.Exit(1)
 
 
-def _wait_for(client: MaestroClient, workflow: str, instance: int) -> None:
-    seen = None
-    while (now := client.run(workflow, instance).get("status")) not in _ENDED:
+def _wait_for(client: MaestroClient, workflow: str, instance: int, seen: str) -> None:
+    """Say each status that comes after *seen*, until the end."""
+    while (now := str(client.run(workflow, instance)["status"])) not in _ENDED:
         if now != seen:
             typer.echo(now)
             seen = now

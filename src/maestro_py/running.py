@@ -19,17 +19,19 @@ import setproctitle
 import structlog
 
 from maestro_py.model.statuses import ProcessKind
-from maestro_py.parent import watch_parent
+from maestro_py.parent import PARENT_FD, watch_parent
 
 #: Objects made, more than dropped, until the youngest are looked at; and how often that happens until older ones are.
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
 
 
-def run_process(kind: ProcessKind, serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def run_process(
+    kind: ProcessKind, serve: Callable[[asyncio.Event], Awaitable[None]], *, log_format: str = "auto"
+) -> None:
     """Run *serve*, which returns soon after its event is set, until it does; SIGTERM and SIGINT set the event."""
     setproctitle.setproctitle(f"maestro {kind}")
     _collect_seldom()
-    configure_logging()
+    configure_logging(log_format, under_supervisor=PARENT_FD in os.environ)
     watch_parent(os.environ)
 
     async def main() -> None:
@@ -63,22 +65,46 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def configure_logging() -> None:
-    """Write log events to stderr: one JSON object a line, or coloured text on a terminal."""
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
-    if sys.stderr.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
+def configure_logging(log_format: str, *, under_supervisor: bool = False) -> None:
+    """
+    Write log events to stderr, one a line.
+
+    Args:
+        log_format: ``json``, ``text``, ``coloured``, or ``auto``: coloured on a terminal, else JSON.
+        under_supervisor: Whoever reads text is told by `maestro up` which process it is from.
+    """
+    if log_format == "auto":
+        log_format = "coloured" if sys.stderr.isatty() else "json"
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+    ]
+    if log_format == "json":
+        processors += [
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
-        ],
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        if under_supervisor:
+            processors.append(_without_identity)
+        processors += [
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(
+                colors=log_format == "coloured", pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
+    structlog.configure(
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
+
+
+def _without_identity(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    for name in ("process", "id"):
+        event.pop(name, None)
+    return event
 
 
 async def until(stopping: asyncio.Event, running: Awaitable[None], stop: Callable[[], None]) -> None:

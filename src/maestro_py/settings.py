@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     kafka_sasl_password: SecretStr | None = None
     #: For tests: makes the transport lose, double and delay hints, as seed=1,drop=0.3,double=0.2,delay_ms=50.
     transport_faults: str = ""
+    #: How a process writes its log: text, coloured or json; auto: coloured on a terminal, else json.
+    log_format: Literal["auto", "text", "coloured", "json"] = "auto"
 
     #: Engine: an engine whose beat is older than this is dead, and its partitions move.
     engine_lease_ms: int = Field(default=6_000, ge=1_000)

@@ -5,9 +5,9 @@ Stands for the command ``maestro``: children that do nothing but live, and an ``
     python -m tests.acceptance.fake_maestro engine|worker|signal|api
 
 Each child writes to the file FAKE_EVENTS a line when it starts, with the servers it was told, and when it is stopped.
-FAKE_STUBBORN names the kinds that pay no heed to SIGTERM, FAKE_IDLE those that
-never begin their work, FAKE_MISCONFIGURED those that end at once with the status of
-wrong usage, and FAKE_METRICS_PORT is the first port for metrics.
+FAKE_STUBBORN names the kinds that pay no heed to SIGTERM, FAKE_IDLE those that never begin their work, and
+FAKE_MISCONFIGURED those that end at once with the status of wrong usage.  FAKE_METRICS_PORT is the first port for
+metrics, and FAKE_LOG_FORMAT says what the log is like.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def _up(directory: Path, port: int) -> None:
         transport=os.environ.get("MAESTRO_TRANSPORT", "postgres"),
         kafka=os.environ.get("MAESTRO_KAFKA"),
         port=port,
+        log_format=os.environ.get("FAKE_LOG_FORMAT", "text"),
         metrics_port=int(os.environ.get("FAKE_METRICS_PORT", "0")),
         engines=2,
         workers=2,

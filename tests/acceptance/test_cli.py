@@ -39,6 +39,18 @@ def test_push_sends_the_file_as_it_stands(server: RecordingServer, tmp_path: Pat
     assert ("ana", "application/json") == (headers["user"], headers["content-type"])
 
 
+def test_push_shows_the_whole_answer_when_asked(server: RecordingServer, tmp_path: Path) -> None:
+    file = tmp_path / "hello.jsonc"
+    file.write_text("{}")
+    answer = {"workflow_definition": {"metadata": {"workflow_id": "hello", "workflow_version_id": 3}}}
+    server.answers["POST /workflows"] = (200, answer)
+
+    ran = maestro(server.url, "push", str(file), "--json")
+
+    assert answer == json.loads(ran.stdout)
+    assert 1 < len(ran.stdout.splitlines())
+
+
 def test_a_refusal_is_said_in_the_words_of_the_server(server: RecordingServer, tmp_path: Path) -> None:
     file = tmp_path / "wrong.json"
     file.write_text("{}")
@@ -76,11 +88,12 @@ def test_start_sends_params_of_the_declared_type_and_waits(server: RecordingServ
         200,
         {"workflow_instance_id": 7, "workflow_run_id": 1, "status": "CREATED"},
     )
-    server.answers["GET /workflows/hello/instances/7/runs/latest"] = (200, {"status": "FAILED"})
+    seen = [(200, {"status": status}) for status in ("CREATED", "IN_PROGRESS", "FAILED")]
+    server.answers["GET /workflows/hello/instances/7/runs/latest"] = list(seen)
 
     ran = maestro(server.url, "start", "hello", "-p", "day=20261124", "-p", "n=3", "--wait")
 
-    assert ("hello instance 7: CREATED\nFAILED\n", 1) == (ran.stdout, ran.returncode)
+    assert ("hello instance 7: CREATED\nIN_PROGRESS\nFAILED\n", 1) == (ran.stdout, ran.returncode)
     assert "note: hello declares no parameter 'n'\n" == ran.stderr, "a start may give what it likes"
     sent = json.loads(server.requests[1][2])
     assert {"type": "MANUAL", "user": "ana"} == sent["initiator"]

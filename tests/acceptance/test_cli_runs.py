@@ -40,9 +40,19 @@ def test_an_instance_is_stopped_or_killed_and_the_answer_says_what_became_of_it(
 
     stopped, killed = maestro(server.url, "stop", "hello", "7"), maestro(server.url, "kill", "hello", "8")
 
-    assert ("hello instance 7: SUCCEEDED\n", 0) == (stopped.stdout, stopped.returncode)
+    assert ("hello instance 7: SUCCEEDED; the stop came too late\n", 0) == (stopped.stdout, stopped.returncode)
     assert 0 == killed.returncode
-    assert "the kill is accepted; hello instance 8 ends as soon as its steps have\n" == killed.stdout
+    accepted = "the kill is accepted, and it ends as soon as its steps have"
+    assert f"hello instance 8: IN_PROGRESS; {accepted}\n" == killed.stdout
+
+
+def test_an_instance_that_ended_as_asked_needs_no_explanation(server: RecordingServer) -> None:
+    server.answers["PUT /workflows/hello/instances/7/actions/kill"] = (
+        200,
+        {"completed": True, "workflow_instance_status": "FAILED"},
+    )
+
+    assert "hello instance 7: FAILED\n" == maestro(server.url, "kill", "hello", "7").stdout
 
 
 def test_without_a_number_every_unfinished_instance_is_ended(server: RecordingServer) -> None:
@@ -51,7 +61,10 @@ def test_without_a_number_every_unfinished_instance_is_ended(server: RecordingSe
 
     ran = maestro(server.url, "stop", "hello")
 
-    assert (f"{said}\n", 0) == (ran.stdout, ran.returncode)
+    told = (
+        "hello: 3 queued instances STOPPED, 1 running; the stop is accepted, and they end as soon as their steps have"
+    )
+    assert (f"{told}\n", 0) == (ran.stdout, ran.returncode)
 
 
 def test_a_workflow_is_activated_and_deactivated(server: RecordingServer) -> None:

@@ -80,6 +80,21 @@ async def test_every_route_is_described(api: Scene) -> None:
     assert 200 == (await api.client.get("/docs")).status_code
 
 
+async def test_routes_have_titles_short_names_and_groups_that_are_described(api: Scene) -> None:
+    """What /docs shows, and what generated clients call their methods."""
+    described = await api.get("/openapi.json")
+    operations = [operation for path in described["paths"].values() for operation in path.values()]
+
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names))
+    assert not [name for name in names if len(name) > 25 or "api_v3" in name]
+    assert {"list_instances", "batch_start", "end_instance"} <= set(names)
+    titles = [operation["summary"] for operation in operations]
+    assert "Return the latest attempt of every step of an instance" in titles
+    assert not [title for title in titles if not 2 <= len(title.split()) <= 20]
+    assert {tag for operation in operations for tag in operation["tags"]} == {tag["name"] for tag in described["tags"]}
+
+
 @pytest.mark.parametrize(
     "host", ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:8080", "10.1.2.3", "ours.example:1"]
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from maestro_py.api.announcements import Announcer
+from maestro_py.api.documentation import TAGS, describe_routes
 from maestro_py.api.errors import install_error_answers
 from maestro_py.api.guards import BodyLimit, RequestGuard
 from maestro_py.api.metrics import Measured, Metrics
@@ -86,6 +87,7 @@ def create_app(
         title="maestro-py",
         description="A horizontally scaled workflow orchestration service.",
         docs_url="/docs",
+        openapi_tags=TAGS,
         redoc_url=None,
         lifespan=lifespan,
     )
@@ -103,6 +105,7 @@ def create_app(
         expression_routes(services),
         dead_letter_routes(services),
     ):
+        describe_routes(router)
         app.include_router(router)
     # The last one added is the first to see a request.
     app.add_middleware(BodyLimit, limit=options.body_limit_bytes)

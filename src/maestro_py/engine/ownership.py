@@ -49,6 +49,17 @@ def surplus(owned: Collection[int], share: int) -> frozenset[int]:
     return frozenset(sorted(owned)[share:])
 
 
+def ranges(partitions: Collection[int]) -> str:
+    """Return *partitions* for people: ``0-31, 40``."""
+    spans: list[list[int]] = []
+    for partition in sorted(partitions):
+        if spans and spans[-1][1] == partition - 1:
+            spans[-1][1] = partition
+        else:
+            spans.append([partition, partition])
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in spans)
+
+
 class Ownership:
     """
     The partitions of this engine.
@@ -128,7 +139,7 @@ class Ownership:
         """Believe the database: an acquisition may have been answered to nobody, and others may have taken ours."""
         taken = frozenset(p for p, epoch in self.owned.items() if recorded.get(p) != epoch)
         if taken:
-            _log.warning("partitions_taken_over", partitions=sorted(taken))
+            _log.warning("partitions_taken_over", count=len(taken), partitions=ranges(taken))
             for partition in taken:
                 del self.owned[partition]
             await self._drained(taken)
@@ -144,7 +155,7 @@ class Ownership:
     def _adopt(self, epochs: Mapping[int, int]) -> None:
         if epochs:
             self.owned.update(epochs)
-            _log.info("partitions_acquired", partitions=sorted(epochs))
+            _log.info("partitions_acquired", count=len(epochs), partitions=ranges(epochs))
             self._on_acquire(epochs)
 
     async def _hand_over(self, partitions: frozenset[int]) -> None:
@@ -154,7 +165,7 @@ class Ownership:
             self._adopt(epochs)  # The lanes go on with them, and are asked again at the next look.
             return
         await self._store.release(self._me, epochs)
-        _log.info("partitions_handed_over", partitions=sorted(epochs))
+        _log.info("partitions_handed_over", count=len(epochs), partitions=ranges(epochs))
 
     async def _hand_over_all(self) -> None:
         """Leave nothing behind; what cannot be handed over is taken when our row is gone or our lease is over."""
@@ -171,6 +182,6 @@ class Ownership:
         try:
             await asyncio.wait_for(self._on_release(partitions), self._drain_seconds)
         except TimeoutError:
-            _log.warning("lanes_did_not_let_go", partitions=sorted(partitions))
+            _log.warning("lanes_did_not_let_go", count=len(partitions), partitions=ranges(partitions))
             return False
         return True

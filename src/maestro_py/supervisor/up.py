@@ -81,6 +81,8 @@ class UpOptions:
     environ: Mapping[str, str] = field(default_factory=dict)
     #: What runs ``maestro <command>``.
     command: tuple[str, ...] = (sys.executable, "-m", "maestro_py")
+    #: See `Console`.
+    log_format: str = "auto"
     out: TextIO = field(default_factory=lambda: sys.stdout)
 
 
@@ -106,7 +108,7 @@ async def run_up(options: UpOptions) -> None:
 class _Up:
     def __init__(self, options: UpOptions) -> None:
         self._options = options
-        self._console = Console(options.out, options.environ)
+        self._console = Console(options.out, options.environ, options.log_format)
         self._say = self._console.say
         self._port = options.port
         self._postgres: EmbeddedPostgres | None = None
@@ -249,6 +251,7 @@ class _Up:
                 environment={
                     **self._options.environ,
                     "PYTHONUNBUFFERED": "1",
+                    "MAESTRO_LOG_FORMAT": self._console.log_format,
                     "MAESTRO_DATABASE_URL": url,
                     "MAESTRO_TRANSPORT": self._options.transport,
                     "MAESTRO_KAFKA": self._options.kafka or (self._kafka.servers if self._kafka is not None else ""),

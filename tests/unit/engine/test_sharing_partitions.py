@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_py.engine.ownership import share, surplus
+from maestro_py.engine.ownership import ranges, share, surplus
 
 engines_strategy = st.sets(st.uuids(), min_size=1, max_size=80).map(sorted)
 
@@ -46,3 +46,7 @@ def test_the_surplus_leaves_the_share_and_takes_the_highest(owned: set[int], tar
 
     assert min(len(owned), target) == len(kept)
     assert not given_up or not kept or max(kept) < min(given_up)
+
+
+def test_partitions_are_logged_as_ranges() -> None:
+    assert ["", "0-63", "3", "0-1, 5, 7-9"] == [ranges(p) for p in ([], range(64), [3], [9, 5, 0, 1, 8, 7])]

@@ -19,7 +19,7 @@ def dead_letter_routes(services: Services) -> APIRouter:
     dead_letters = services.store.dead_letters
 
     @routes.get("")
-    async def listed(
+    async def list_dead_letters(
         cursor: Annotated[int, Query(ge=0, le=2**63 - 1, description="an id; the list begins beyond it")] = 0,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
     ) -> Json:
@@ -29,7 +29,7 @@ def dead_letter_routes(services: Services) -> APIRouter:
         return Json({"elements": elements} | ({"next_cursor": found[-1].id} if len(found) == limit else {}))
 
     @routes.post("/{dead_letter_id}/actions/retry")
-    async def retry(dead_letter_id: str, user: Caller = None) -> Json:
+    async def retry_dead_letter(dead_letter_id: str, user: Caller = None) -> Json:
         """Put every dead event of the same run back into the inbox, in order."""
         caller = named_caller(user)
         count, partitions = await dead_letters.retry(number(dead_letter_id, "dead letter"))

@@ -42,7 +42,7 @@ def health_routes(services: Services, metrics: Metrics) -> APIRouter:
         return Json({"status": "ok"})
 
     @routes.get("/metrics")
-    async def counted() -> Response:
+    async def metrics_text() -> Response:
         """Return the counters in Prometheus' text format."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 

@@ -23,7 +23,7 @@ def instance_routes(services: Services) -> APIRouter:
         return Json(run_document(detail, enriched=enriched))
 
     @routes.get("")
-    async def listed(workflow_id: str, first: First = None, last: Last = None, cursor: Cursor = None) -> Json:
+    async def list_instances(workflow_id: str, first: First = None, last: Last = None, cursor: Cursor = None) -> Json:
         """List the instances of a workflow, newest first, each by its latest run."""
         page = await instances.instances(workflow_id, page_request(first, last, cursor))
         return Json(page_document(page, run_fields))
