@@ -120,10 +120,10 @@ def test_a_condition_may_read_the_outputs_of_its_own_step() -> None:
     ],
 )
 def test_a_condition_names_what_is_known(condition: str, message: str) -> None:
-    params = {"m": computed("1"), "count": computed("1")}
+    source = simple_step("a", params={"m": 1, "count": 1})
 
-    assert {"workflow.steps[0].step.transition.successors.b": message} == errors_of(
-        edge(condition, source={"params": params})
+    assert {"steps[1].when": message} == errors_of(
+        simple(source, simple_step("b", "a", when=condition), params={"n": 1})
     )
 
 

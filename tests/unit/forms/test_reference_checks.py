@@ -160,12 +160,11 @@ def test_timeouts_and_retries_see_workflow_parameters_only(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["error_retry_limit", "platform_retry_limit", "timeout_retry_limit"])
 def test_each_value_of_a_retry_policy_is_checked(field: str) -> None:
-    errors = errors_of(
-        native(native_step("a", retry_policy={field: "${nope}", "backoff": {"error_retry_exponent": "$n"}}))
-    )
+    policy = {field: "${nope}", "backoff": {"error_retry_exponent": "$n"}}
 
-    at = "workflow.steps[0].step.retry_policy"
-    assert {f"{at}.{field}", f"{at}.backoff.error_retry_exponent"} == errors.keys()
+    assert {f"steps[0].retries.{field}", "steps[0].retries.backoff.error_retry_exponent"} == errors_of(
+        simple(simple_step("a", retries=policy))
+    ).keys()
 
 
 def test_what_a_foreach_loops_over_is_known_when_it_is_pushed() -> None:
@@ -174,10 +173,18 @@ def test_what_a_foreach_loops_over_is_known_when_it_is_pushed() -> None:
     )
     near = errors_of(simple(simple_foreach("f", ["x", "${segmnets}"], simple_step("a")), params={"segments": [1]}))
     assert {"steps[0].items[1]": "'segmnets' names no parameter; did you mean 'segments'?"} == near
-    loop = {"loop_params": {"type": "MAP", "value": {"i": {"type": "LONG_ARRAY", "value": "${nope}"}}}}
-    native_errors = errors_of(native(native_foreach("f", native_step("a"), params=loop)))
-    at = "workflow.steps[0].foreach.params.loop_params.value.i.value"
-    assert {at: "'nope' names no parameter"} == native_errors
+
+
+def test_in_the_native_form_a_name_that_is_not_known_may_come_with_the_start() -> None:
+    """Definitions are written for what their starts, or the workflows that call them, hand over."""
+    loop = {"loop_params": {"type": "MAP", "value": {"i": {"type": "LONG_ARRAY", "value": "${days}"}}}}
+    policy = {"error_retry_limit": "${tries}"}
+    steps = [
+        native_step("a", retry_policy=policy, timeout="${hours} hours", transition={"successors": {"f": "mode > 1"}}),
+        native_foreach("f", native_step("b"), params=loop),
+    ]
+
+    push(native(*steps, timeout="${most} hours"))
 
 
 def test_what_an_inner_foreach_loops_over_may_be_a_key_of_the_outer_items() -> None:

@@ -99,20 +99,25 @@ class Outline:
     signals: frozenset[str]  #: Names of signals that start the workflow.
     mentions: Mentions  #: Elsewhere in the workflow, such as its timeout.
     malformed: list[tuple[Location, str]]  #: References that would stay as they are.
+    #: Whether names that the definition does not know are left to the start, as the native form always left them: a
+    #: definition may be written for what its starts, or the workflows that call it, hand over.
+    is_open: bool
 
 
 def outline_native(document: Mapping[str, Any]) -> Outline:
     """Return the outline of a push in native form."""
     workflow = _object(document.get("workflow"))
-    return _outline(workflow, ("workflow",), _native_level)
+    return _outline(workflow, ("workflow",), _native_level, is_open=True)
 
 
 def outline_simple(document: Mapping[str, Any]) -> Outline:
     """Return the outline of a push in simple form."""
-    return _outline(document, (), _simple_level)
+    return _outline(document, (), _simple_level, is_open=False)
 
 
-def _outline(workflow: Mapping[str, Any], at: Location, read_level: Callable[[Any, Location], Level]) -> Outline:
+def _outline(
+    workflow: Mapping[str, Any], at: Location, read_level: Callable[[Any, Location], Level], *, is_open: bool
+) -> Outline:
     params = _object(workflow.get("params"))
     triggers = list(_triggers(workflow, at))
     return Outline(
@@ -126,6 +131,7 @@ def _outline(workflow: Mapping[str, Any], at: Location, read_level: Callable[[An
         signals=frozenset(name for trigger in triggers for name in trigger.signals),
         mentions=list(mentions_in(workflow.get("timeout"), (*at, "timeout"))),
         malformed=list(_malformed(workflow, at)),
+        is_open=is_open,
     )
 
 

@@ -47,7 +47,7 @@ def check_references(outline: Outline, problems: Problems, names_of: NamesOf = n
     # A trigger gives its parameters to the run.
     given = {name for trigger in outline.triggers for name in trigger.params}
     known = SYSTEM_PARAMS | outline.params.keys() | given
-    stack = [_View(outline.level, (), known, is_open=False)]
+    stack = [_View(outline.level, (), known, is_open=outline.is_open)]
     while stack:
         view = stack.pop()
         upstream = Upstream(view.level)
@@ -80,7 +80,7 @@ class _View:
     level: Level
     upstream: tuple[tuple[Upstream, str], ...]
     names: frozenset[str]
-    is_open: bool  #: Whether a foreach around it may add names that are known only in a run.
+    is_open: bool  #: Whether the start, or a foreach around it, may add names that are known only in a run.
 
 
 def _is_of_loop(at: Location, node: Node, view: _View) -> bool:
@@ -228,7 +228,7 @@ def _check_workflow_params(outline: Outline, problems: Problems, names_of: Names
         for name in sorted(expression.variables):
             need(param, at, mention_of(name))
     for at, mention in outline.mentions:
-        if not _is_param(mention.alternatives[-1], names):
+        if not outline.is_open and not _is_param(mention.alternatives[-1], names):
             problems.add(at, f"'{mention.text}' names no workflow parameter{suggestion(mention.text, names)}")
     cycle = find_cycle(needs)
     if cycle is not None:
