@@ -126,6 +126,26 @@ async def test_a_definition_that_cannot_be_read_harms_its_own_runs_only(scene: S
     assert [(None,)] == await scene.rows("SELECT quarantine_reason FROM workflow_instance WHERE workflow_id = 'bad'")
 
 
+async def test_what_iterations_see_of_the_outside_harms_them_only_when_it_cannot_be_read(
+    scene: Scene, database_url: str
+) -> None:
+    body = {"id": "a", "type": "shell", "command": "true"}
+    await scene.push("loops", steps=[{"id": "loop", "type": "foreach", "items": [1, 2], "steps": [body]}])
+    await scene.push("good", run_strategy=MANY, steps=[body])
+    async with an_engine(database_url):
+        await scene.start("loops", request_id=request_id())
+        await start_many(scene, "good", 1)
+        await wait_rows(scene, "SELECT count(*) FROM step_attempt WHERE step_id = 'a'", (3,))
+    await scene.execute("UPDATE step_attempt SET task = '{}' WHERE step_id = 'loop'")
+    [(inline,)] = await scene.rows("SELECT DISTINCT workflow_id FROM workflow_instance WHERE depth = 1")
+    await tell(scene, str(inline), (1, done()), (2, done()))
+    await tell(scene, "good", (1, done()))
+
+    async with an_engine(database_url):
+        await wait_status(scene, "good", "SUCCEEDED")
+        await wait_rows(scene, DEAD, (2,))
+
+
 async def test_a_batch_may_need_more_definitions_than_are_kept(
     scene: Scene, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -106,7 +107,11 @@ class Loader:
         found = {key: self._outers[key] for key in keys if key in self._outers}
         unknown = [key for key in keys if key not in found]
         if unknown:
-            loaded = {key: restore_outer(document) for key, document in (await tx.load_outer(unknown)).items()}
+            loaded: dict[AttemptKey, OuterParams] = {}
+            for key, document in (await tx.load_outer(unknown)).items():
+                # What cannot be read is left out: whoever misses it is unreadable, and nobody else.
+                with suppress(*_OURS):
+                    loaded[key] = restore_outer(document)
             found |= loaded
             self._outers.update(loaded)
             _trim(self._outers, CACHED_OUTERS)
