@@ -34,7 +34,8 @@ class Console:
         self._out = out
         #: What children are to write: ``text``, ``coloured`` or ``json``.
         self.log_format: Final = _chosen(out, environ, log_format)
-        self._width = len(OURSELVES)
+        # The children come when the first lines stand already, and all lines shall begin in one column.
+        self._width = len("worker-1")
         self._colours: dict[str, str] = {}
 
     def say(self, sentence: str) -> None:
