@@ -137,11 +137,11 @@ class System:
         """Wait until that many processes of each kind beat, the APIs answer and every partition has an owner."""
         kinds = {kind.removesuffix("s"): count for kind, count in counts.items()}
         wait_until(
-            lambda: all(self.live(kind) >= count for kind, count in kinds.items()), 30, seen=lambda: self.logs(2000)
+            lambda: all(self.live(kind) >= count for kind, count in kinds.items()), 60, seen=lambda: self.logs(2000)
         )
         if kinds.get("engine"):
-            wait_until(lambda: self.query("SELECT count(*) FROM engine_partition WHERE owner IS NULL")[0][0] == 0, 20)
-        wait_until(lambda: all(self.is_ready(number) for number in range(kinds.get("api", 0))), 20)
+            wait_until(lambda: self.query("SELECT count(*) FROM engine_partition WHERE owner IS NULL")[0][0] == 0, 60)
+        wait_until(lambda: all(self.is_ready(number) for number in range(kinds.get("api", 0))), 60)
 
     def is_ready(self, api: int = 0) -> bool:
         """Return whether an API says that it is."""
