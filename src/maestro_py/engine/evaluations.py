@@ -33,6 +33,8 @@ _PAUSE: Final = 0.5
 _READINGS: Final = 20
 #: Documents that lie ready at a time: until its turn comes, an evaluation shares its values with the run.
 _PREPARED: Final = 4
+#: What an evaluation may raise besides.  Not what the database raises: its troubles pass.
+_OURS: Final = (BadRow, msgspec.MsgspecError, LookupError, TypeError, ValueError, AttributeError, AssertionError)
 
 
 class Evaluation(NamedTuple):
@@ -94,6 +96,10 @@ class Evaluations:
             return
         except EvaluationAborted as exc:
             answer = Answer(error=f"the evaluation was given up: {exc}")
+        except _OURS as exc:
+            # Rows or documents that are not as we made them: asking again would come to the same for ever.
+            _log.exception("evaluation_failed", run_uid=str(evaluation.run_uid), step_id=evaluation.step_id)
+            answer = Answer(error=f"the evaluation failed: {type(exc).__name__}: {exc}")
         await self._tell(evaluation, answer)
 
     async def _tell(self, evaluation: Evaluation, answer: Answer) -> None:
