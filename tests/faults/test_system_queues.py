@@ -48,7 +48,9 @@ def test_a_step_of_a_queue_that_nobody_serves_waits_and_says_so_until_a_worker_j
 
 
 CLAIMED: Final = "SELECT count(*) FROM step_attempt WHERE dispatch = 'CLAIMED'"
-ROUNDS: Final = 3
+#: Within so many seconds a group has formed; and once it has, each worker knows.
+JOINED: Final = 40
+TOLD: Final = 10
 SLOTS: Final = 2
 
 
@@ -69,9 +71,9 @@ def test_steps_of_one_batch_fill_the_slots_of_every_worker_at_once(system: Syste
     steps = [{"id": f"s{number}", "type": "shell", "command": command} for number in range(count)]
     system.push({"workflow_id": "wide", "run_strategy": "SEQUENTIAL", "steps": steps})
 
-    # In the first round the workers may learn of steps by joining; in the others nobody joins any more.
-    for _ in range(ROUNDS):
+    # In the first round the workers may learn of steps by joining, which may take a while; then nobody joins any more.
+    for within in (JOINED, TOLD, TOLD):
         instance = system.start_run("wide")
-        wait_until(lambda: system.query(CLAIMED) == [(count,)], 10, seen=lambda: system.query(CLAIMED))
+        wait_until(lambda: system.query(CLAIMED) == [(count,)], within, seen=lambda: system.query(CLAIMED))
         (system.folder / str(instance)).touch()
         assert "SUCCEEDED" == system.wait_ended("wide", instance)

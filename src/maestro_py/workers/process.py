@@ -206,6 +206,7 @@ class WorkerProcess:
             except (StoreUnavailable, StoreContended) as exc:
                 log.warning("claim_failed", reason=str(exc))
                 has_failed = True
+                self._heard |= heard
                 await asyncio.sleep(_AWAY_PAUSE_SECONDS)
                 continue
             if self._may_be_more:
