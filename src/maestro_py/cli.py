@@ -248,7 +248,13 @@ app.add_typer(views)  # status, logs
 @app.command()
 def announce(
     name: str,
-    params: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    params: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Its parameters.  Digits are a whole number, in quotes a text: 'day=\"20261124\"'.",
+        ),
+    ] = None,
     request_id: Annotated[
         str | None, typer.Option(help="The same one is refused a second time; else a fresh one.")
     ] = None,
@@ -298,6 +304,8 @@ def dead_letter_retry(
     """Put one, and what waits behind it, back to the engine."""
     with client_of(url, user) as client:
         ids = [dead_letter_id] if dead_letter_id is not None else [letter["id"] for letter in client.dead_letters()]
+        if not ids:
+            typer.echo("there are none")
         for number in ids:
             client.retry_dead_letter(number)
             typer.echo(f"{number} is put back")

@@ -39,6 +39,8 @@ _BAD: Final = {
     "PLATFORM_FAILED",
     "TIMEOUT_FAILED",
 }
+# Among the values of an iteration; its number says the same.
+_COUNTS: Final = {"loop_index", "index"}
 _FAILED_ITERATIONS: Final = ("FAILED", "TIMED_OUT")
 _QUIET: Final = {"CREATED", "NOT_CREATED", "DISABLED", "UNSATISFIED"}
 
@@ -127,6 +129,7 @@ def iterations_table(iterations: Iterable[Json], place: Place) -> Table:
         values = ", ".join(
             f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
             for name, value in (iteration.get("loop_values") or {}).items()
+            if name not in _COUNTS
         )
         table.add_row(
             f"{number}" if place.iteration is None else f"{place.iteration}-{number}",
@@ -207,6 +210,23 @@ def step_detail(step: Json, place: Place) -> str:
     if coming := next_attempt(step):
         return ": ".join([coming, *said[-2:-1]])
     return said[-1] if said else ""
+
+
+def run_detail(run: Json) -> str:
+    """Return the newest line of a run's timeline: who ended it, or why it could not begin."""
+    said = [str(message) for event in run.get("timeline") or () if (message := event.get("message"))]
+    return said[-1] if said else ""
+
+
+def dropped_detail(trigger: Json) -> str:
+    """Return how many signals of a trigger started nothing, and why the latest did not; empty if there are none."""
+    dropped: Mapping[str, int] = trigger.get("dropped") or {}
+    if not dropped:
+        return ""
+    counts = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    latest = next(iter(trigger.get("latest_dropped") or ()), None)
+    said = f"; the latest, number {latest['signal_id']}: {latest['message']}" if latest else ""
+    return f"signals {trigger.get('signal')} that started nothing: {counts}{said}"
 
 
 def inner_step(step: Json) -> str | None:

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from maestro_py import cli_render as render
 from maestro_py.cli_options import Url, User, client_of
-from maestro_py.client import DEFAULT_URL, MaestroClient, elements
+from maestro_py.client import DEFAULT_URL, MaestroClient, ServerRefused, elements
 
 _POLL_SECONDS: Final = 0.5
 #: Iterations of a loop that are listed.
 _LISTED: Final = 20
+_NOT_FOUND: Final = 404
 
 Json = dict[str, Any]
 
@@ -44,7 +45,7 @@ def status(
         if workflow is None:
             console.print(render.workflows_table(elements(client.workflows())))
         elif instance is None:
-            console.print(render.instances_table(elements(client.instances(workflow))))
+            _print_workflow(console, client, workflow)
         elif step is None and iteration is None:
             _print_run(console, client, (workflow, instance), render.Place(workflow, instance))
         elif iteration is None:
@@ -90,15 +91,38 @@ def logs(
             if not follow or (now.get("runtime_state") or {}).get("end_time"):
                 if coming := render.next_attempt(now):
                     typer.echo(f"attempt {number} of '{step}' failed; it is {coming}", err=True)
+                elif not after and not inner:
+                    state = (now.get("runtime_state") or {}).get("status")
+                    typer.echo(f"'{step}' has printed nothing; it is {state}", err=True)
                 return
             time.sleep(_POLL_SECONDS)
+
+
+def _print_workflow(console: Console, client: MaestroClient, workflow: str) -> None:
+    """Print the newest instances of a workflow, and what its triggers dropped."""
+    if instances := elements(client.instances(workflow)):
+        console.print(render.instances_table(instances))
+    else:
+        typer.echo(f"{workflow} has no instances yet")
+    try:
+        triggers = client.signal_triggers(workflow)
+    except ServerRefused as refused:
+        if refused.status != _NOT_FOUND:
+            raise
+        return  # The iterations of a loop are instances, too, but their workflow has no triggers.
+    for trigger in triggers:
+        if detail := render.dropped_detail(trigger):
+            typer.echo(detail)
 
 
 def _print_run(console: Console, client: MaestroClient, which: tuple[str, int], place: render.Place) -> None:
     run = client.run(*which)
     console.print(f"[bold]{place.workflow}[/bold] {render.place_name(place, run)}:", end=" ", highlight=False)
     console.print(render.status_text(run.get("status")), f"{render.took(run)}", highlight=False)
-    render.print_steps(console, client.steps(*which), place)
+    if steps := client.steps(*which):
+        render.print_steps(console, steps, place)
+    if detail := render.run_detail(run):
+        typer.echo(detail)
 
 
 def _print_step(console: Console, client: MaestroClient, step: Json, place: render.Place, only: str | None) -> None:

@@ -103,6 +103,11 @@ class MaestroClient:
         """Leave a workflow without an active version."""
         return self._call("PUT", f"/workflows/{_part(workflow_id)}/actions/deactivate")
 
+    def signal_triggers(self, workflow_id: str) -> list[Json]:
+        """Return the triggers of a workflow that listen for signals, each with what it dropped."""
+        answer = self._call("GET", f"/workflows/{_part(workflow_id)}/signal-triggers")
+        return cast("list[Json]", answer["signal_triggers"])
+
     def workflows(self) -> Json:
         """Return the workflows, each with its latest run."""
         return self._call("GET", "/workflows")
@@ -198,6 +203,8 @@ class MaestroClient:
             return self._http.request(method, path, **arguments)
         except httpx2.TimeoutException as error:
             raise ServerUnreachable(f"no answer from {self._url} in time") from error
+        except httpx2.UnsupportedProtocol as error:
+            raise ServerUnreachable(f"{self._url!r} is no address of a server: write it as {DEFAULT_URL}") from error
         except httpx2.TransportError as error:
             raise ServerUnreachable(
                 f"nobody answers at {self._url} ({error}): start one by  maestro up,"

@@ -113,6 +113,29 @@ def test_each_announcement_has_an_id_of_its_own(server: RecordingServer) -> None
     assert 2 == len({announcement["request_id"] for announcement in sent})
 
 
+def test_status_says_why_there_is_no_instance_and_why_one_could_not_begin(server: RecordingServer) -> None:
+    server.answers["GET /workflows/late/instances?first=20"] = (200, {"elements": []})
+    latest = {"signal_id": 3, "reason": "CONDITION_FALSE", "message": "the condition is false: rows > 0"}
+    trigger = {"signal": "ready", "dropped": {"CONDITION_FALSE": 3}, "latest_dropped": [latest]}
+    server.answers["GET /workflows/late/signal-triggers"] = (200, {"signal_triggers": [trigger]})
+    timeline = [{"message": "signal trigger: params.day: wrong"}]
+    server.answers["GET /workflows/late/instances/1/runs/latest"] = (200, {"status": "FAILED", "timeline": timeline})
+    server.answers["GET /workflows/late/instances/1/runs/latest/steps"] = (200, [])
+
+    shown = [maestro(server.url, "status", "late", *which).stdout for which in ([], ["1"])]
+
+    assert "late has no instances yet" == shown[0].splitlines()[0]
+    assert shown[0].rstrip().endswith("3 CONDITION_FALSE; the latest, number 3: the condition is false: rows > 0")
+    assert "signal trigger: params.day: wrong" == shown[1].splitlines()[-1]
+
+
+def test_an_address_that_is_none_is_said() -> None:
+    ran = maestro("127.0.0.1:8080", "status")
+
+    assert "maestro: '127.0.0.1:8080' is no address of a server: write it as http://127.0.0.1:8080\n" == ran.stderr
+    assert 1 == ran.returncode
+
+
 def test_status_shows_workflows_then_instances_then_steps(server: RecordingServer) -> None:
     run = {"workflow_instance_id": 7, "workflow_run_id": 1, "status": "SUCCEEDED", "start_time": _NOW_MS}
     listed = {"elements": [{"workflow_id": "hello", "latest_version_id": 3, "latest_run": run}]}

@@ -127,3 +127,29 @@ def test_a_message_is_no_markup() -> None:
     table = render.steps_table([{"step_id": "a", "timeline": [{"message": "[bold]no[/bold]"}]}], PLACE)
 
     assert "[bold]no[/bold]" in _text(table)
+
+
+def test_an_iteration_shows_its_values_and_its_number_once() -> None:
+    values = {"item": {"name": "a"}, "name": "a", "loop_index": 2, "index": 2}
+    table = render.iterations_table([{"workflow_instance_id": 3, "loop_values": values}], PLACE)
+
+    assert _text(table).splitlines()[1].rstrip().endswith('item={"name": "a"}, name=a')
+
+
+def test_a_run_shows_the_newest_line_of_its_timeline() -> None:
+    timeline = [{"status": "CREATED"}, {"message": "signal trigger: params.day: wrong"}, {"status": "FAILED"}]
+
+    assert ["signal trigger: params.day: wrong", ""] == [
+        render.run_detail({"timeline": timeline}),
+        render.run_detail({}),
+    ]
+
+
+def test_a_trigger_shows_what_it_dropped() -> None:
+    latest = {"signal_id": 8, "reason": "DUPLICATE", "message": "started before"}
+    trigger = {"signal": "loaded", "dropped": {"CONDITION_FALSE": 2, "DUPLICATE": 1}, "latest_dropped": [latest]}
+
+    assert [
+        "signals loaded that started nothing: 2 CONDITION_FALSE, 1 DUPLICATE; the latest, number 8: started before",
+        "",
+    ] == [render.dropped_detail(trigger), render.dropped_detail({"signal": "loaded", "dropped": {}})]
