@@ -218,7 +218,10 @@ async def test_a_list_of_a_workflow_without_instances_is_empty_and_of_none_is_no
 
     assert [] == (await api.get(f"{WORKFLOWS}/wf/instances?first=10"))["elements"]
     await api.get(f"{WORKFLOWS}/other/instances?first=10", 404)
-    await api.get(f"{WORKFLOWS}/wf/instances/1/runs?first=10", 404)
+    for path in ("instances/1/runs?first=10", "instances/1/runs/latest"):
+        known, unknown = [await api.get(f"{WORKFLOWS}/{name}/{path}", 404) for name in ("wf", "other")]
+        assert "workflow 'wf' has no instance 1" == known["message"]
+        assert "workflow 'other' does not exist" == unknown["message"]
 
 
 # --- stop and kill -----------------------------------------------------------------------------------------

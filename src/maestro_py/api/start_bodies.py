@@ -52,8 +52,8 @@ def _of_batch(value: Any, path: str) -> StartBody | DefinitionInvalid:
         return _start_body(value)
     except DefinitionInvalid as exc:
         errors = [FieldError(f"{path}.{error.path}" if error.path else path, error.message) for error in exc.errors]
-        more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
-        return DefinitionInvalid(f"The request is invalid: {errors[0]}{more}", errors)
+        count = f" ({len(errors)} errors)" if len(errors) > 1 else ""
+        return DefinitionInvalid(f"The request is invalid{count}: {errors[0]}", errors)
 
 
 def _start_body(value: Any) -> StartBody:

@@ -59,6 +59,13 @@ SELECT DISTINCT ON (step_id) step_id, attempt, status, times, dispatch, claimed_
 FROM step_attempt WHERE partition = %s AND run_uid = %s ORDER BY step_id, attempt DESC
 """
 
+#: Returns a row if there is such a workflow, or iterations run under that id.
+_IS_KNOWN: Final = """
+SELECT FROM workflow WHERE workflow_id = %(workflow_id)s
+UNION ALL (SELECT FROM workflow_instance WHERE workflow_id = %(workflow_id)s LIMIT 1)
+LIMIT 1
+"""
+
 #: Returns the internal id of a workflow.
 _INTERNAL_ID: Final = "SELECT internal_id FROM workflow WHERE workflow_id = %s"
 
@@ -76,9 +83,17 @@ async def read_run(conn: Connection, ref: RunRef) -> RunRecord:
         cursor = await conn.execute(_RUN, ref)
     row = await cursor.fetchone()
     if row is None:
-        run = "" if ref.run_id is None else f" run {ref.run_id} of"
-        raise NotFound(f"workflow {ref.workflow_id!r} has no{run} instance {ref.instance_id}")
+        raise await missing_run(conn, ref)
     return run_record(row)
+
+
+async def missing_run(conn: Connection, ref: RunRef) -> NotFound:
+    """Return what to tell whoever named the run *ref*, which is not there: perhaps its workflow is not either."""
+    cursor = await conn.execute(_IS_KNOWN, {"workflow_id": ref.workflow_id})
+    if await cursor.fetchone() is None:
+        return NotFound(f"workflow {ref.workflow_id!r} does not exist")
+    run = "" if ref.run_id is None else f" run {ref.run_id} of"
+    return NotFound(f"workflow {ref.workflow_id!r} has no{run} instance {ref.instance_id}")
 
 
 async def read_internal_id(conn: Connection, workflow_id: str) -> UUID:
@@ -152,8 +167,8 @@ class InstanceReader:
             cursor = await conn.execute(_RUNS.format(page=page_clause("run_id", page)), parameters)
             records = tuple(run_record(row) for row in await cursor.fetchall())
             oldest, newest = await ends_of(conn, _RUN_ENDS, workflow_id, instance_id)
-        if not newest:
-            raise NotFound(f"workflow {workflow_id!r} has no instance {instance_id}")
+            if not newest:
+                raise await missing_run(conn, RunRef(workflow_id, instance_id))
         return Page(records, tuple(r.run_id for r in records), newest, oldest)
 
 

@@ -8,12 +8,12 @@ from uuid import UUID
 
 import msgspec
 
-from maestro_py.model.errors import NotFound
 from maestro_py.model.events import StopRequested, encode_event
 from maestro_py.model.statuses import InstanceStatus
 from maestro_py.ports.api_records import RunRef
 from maestro_py.ports.api_store import StopAnswer, StopRefused, WorkflowStopAnswer
 from maestro_py.storage.connections import Database
+from maestro_py.storage.instance_reads import missing_run
 from maestro_py.storage.retries import Connection, in_transaction
 
 #: Runs of a workflow that one transaction stops.
@@ -108,7 +108,7 @@ class Stopper:
             cursor = await conn.execute(_LATEST, (ref.workflow_id, ref.instance_id))
             row = await cursor.fetchone()
             if row is None:
-                raise NotFound(f"workflow {ref.workflow_id!r} has no instance {ref.instance_id}")
+                raise await missing_run(conn, RunRef(ref.workflow_id, ref.instance_id))
             run = _Run._make(row)
             if ref.run_id not in (None, run.run_id):
                 raise StopRefused(f"run {ref.run_id} is not the latest run of {ref.workflow_id}:{ref.instance_id}")

@@ -101,7 +101,16 @@ def test_a_wrong_field_is_named_by_its_path(trigger: dict[str, Any], path: str, 
             "params.getFromSignal: the trigger does not wait for 't', but for s",
         ),
         ({"dedup_expr": "params.getFromStep('a', 'x')"}, "dedup_expr", "evaluated before any step runs"),
-        ({"condition": "t__rows > 1"}, "condition", "'t__rows' names no parameter of the trigger"),
+        (
+            {"condition": "t__rows > 1"},
+            "condition",
+            "'t__rows' names no parameter of the trigger; a parameter of the signal is s__rows",
+        ),
+        (
+            {"params": {"p": {"type": "STRING", "value": "${t.output.rows}"}}},
+            "params.p.value",
+            "'t.output.rows' names no parameter of the trigger; a parameter of the signal is s.output.rows",
+        ),
         ({"params": {"p": {"type": "STRING", "value": "${RUN_TS}"}}}, "params.p.value", "'RUN_TS' names no parameter"),
     ],
 )

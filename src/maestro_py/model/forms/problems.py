@@ -44,8 +44,8 @@ class Problems:
         """
         if self._found:
             errors = [FieldError(_shortened(spell_location(at)), _shortened(message)) for at, message in self._found]
-            more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
-            raise DefinitionInvalid(f"{what} is invalid: {errors[0]}{more}", errors)
+            count = f" ({len(errors)} errors)" if len(errors) > 1 else ""
+            raise DefinitionInvalid(f"{what} is invalid{count}: {errors[0]}", errors)
 
 
 def _shortened(text: str) -> str:

@@ -61,16 +61,20 @@ def _named(trigger: Trigger, at: Location, mention: Mention, problems: Problems)
     if found is not None:
         return [found]
     if not any(reference.step_id in trigger.signals for reference in outputs):
-        problems.add(at, f"'{mention.text}' names no parameter of the trigger{_meant(mention.text, trigger)}")
+        problems.add(at, f"'{mention.text}' names no parameter of the trigger{_meant(mention, trigger)}")
     return []
 
 
-def _meant(name: str, trigger: Trigger) -> str:
-    close = suggestion(name, trigger.params)
+def _meant(mention: Mention, trigger: Trigger) -> str:
+    close = suggestion(mention.text, trigger.params)
     return close or "".join(
-        f"; a parameter of the signal is {_spelled(signal, name)}" for signal in trigger.signals[:1]
+        f"; a parameter of the signal is {_spelled(signal, mention)}" for signal in trigger.signals[:1]
     )
 
 
-def _spelled(signal: str, name: str) -> str:
+def _spelled(signal: str, mention: Mention) -> str:
+    # `other.output.day` and `other__day` mean `day` of a signal, but not of this one.
+    name = mention.alternatives[0].name
+    if mention.text.endswith(f".output.{name}"):
+        return f"{signal}.output.{name}"
     return f"{signal}__{name}" if signal.isidentifier() else f"params.getFromSignal('{signal}', '{name}')"
