@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from maestro_py.testing.waiting import wait_until
 ROOT: Final = Path(__file__).parents[2]
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 
-_BLOCK: Final = re.compile(r"<!-- test: (run|background) -->\n```sh\n(.*?)```", re.DOTALL)
+_BLOCK: Final = re.compile(r"<!-- test: (\w+) -->\n```sh\n(.*?)```", re.DOTALL)
 _SETTING: Final = re.compile(r"^\| `MAESTRO_(\w+)` \| (?:`(.*?)` )?\|", re.MULTILINE)
 #: What the API answers when it refuses.
 _REFUSAL: Final = re.compile(r'"status":"(BAD_REQUEST|NOT_FOUND|CONFLICT|INTERNAL_ERROR|[A-Z_]*UNAVAILABLE)"')
@@ -37,16 +37,21 @@ def blocks(kind: str, port: int) -> list[str]:
     return [text.replace("8080", str(port)) for found, text in _BLOCK.findall(README) if found == kind]
 
 
-@contextmanager
-def serving(home: Path, port: int) -> Iterator[dict[str, str]]:
-    """Run what the README starts in the first terminal; yield the environment of the second."""
+def environ_of_a_user(home: Path, port: int) -> dict[str, str]:
+    """Return the environment of somebody who has just installed maestro."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MAESTRO_")}
-    environ |= {
+    return environ | {
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}",
         "MAESTRO_URL": f"http://127.0.0.1:{port}",  # the default names port 8080
         "COLUMNS": "120",
     }
+
+
+@contextmanager
+def serving(home: Path, port: int) -> Iterator[dict[str, str]]:
+    """Run what the README starts in the first terminal; yield the environment of the second."""
+    environ = environ_of_a_user(home, port)
     [background] = blocks("background", port)
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(
@@ -85,6 +90,38 @@ def test_its_commands_do_what_it_says(data_directory: Path) -> None:
         assert "there are none" in said
         orders = f"http://127.0.0.1:{port}/api/v3/workflows/orders/instances?first=5"
         wait_until(lambda: '"workflow_instance_id":3' in httpx2.get(orders).text, 15)
+
+
+def test_its_processes_on_terminals_of_their_own_are_a_system(
+    tmp_path: Path, empty_database_url: str, kafka_servers: str, kafka_prefix: str
+) -> None:
+    """Connected by nothing but PostgreSQL and Kafka."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environ = environ_of_a_user(tmp_path, port) | {"MAESTRO_KAFKA_PREFIX": kafka_prefix}
+    [before], [commands] = blocks("before", port), blocks("terminals", port)
+    before = before.replace("postgresql://maestro:secret@db.example/maestro", f"'{empty_database_url}'")
+    before = before.replace("kafka-1:9092,kafka-2:9092", kafka_servers)
+    ran = subprocess.run(
+        ["/bin/sh", "-ec", before], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert 0 == ran.returncode, ran.stdout + ran.stderr
+    exports = "\n".join(line for line in before.splitlines() if line.startswith("export "))
+
+    with ExitStack() as stack:
+        log = stack.enter_context((tmp_path / "log").open("wb"))
+        for command in commands.splitlines():
+            script = f"{exports}\nexec {command}"
+            terminal = subprocess.Popen(["/bin/sh", "-c", script], cwd=ROOT, env=environ, stdout=log, stderr=log)
+            stack.callback(terminal.wait, 60)
+            stack.callback(terminal.terminate)
+        ready = f"http://127.0.0.1:{port}/readyz"
+        wait_until(lambda: httpx2.get(ready).is_success, 90, seen=lambda: (tmp_path / "log").read_text())
+        script = "maestro push examples/hello/workflow.jsonc && maestro start hello --wait"
+        ran = subprocess.run(
+            ["/bin/sh", "-ec", script], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert "hello instance 1: SUCCEEDED" in ran.stdout, ran.stdout + ran.stderr + (tmp_path / "log").read_text()
 
 
 def test_its_table_has_every_setting_with_its_default() -> None:
