@@ -373,5 +373,5 @@ async def test_a_broker_that_is_away_stops_nobody(processes: Processes) -> None:
         transport.send([Address(HintKind.STEPS, str(number)), SIGNALS])
     await transport.close()
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert transport.hints_dropped > 0
