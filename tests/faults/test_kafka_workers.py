@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -110,6 +110,7 @@ async def test_a_hint_that_nobody_has_room_for_goes_round_once(kafka_servers: st
         busy = [Busy(transport, queue) for transport in workers]
         group = f"{kafka_prefix}.steps.{queue.key}"
         await wait_until_async(partial(_has_members, kafka_servers, group, len(busy)), FORGOTTEN_SECONDS)
+        await _all_listen(sender, queue, busy)
 
         for number in range(1, rounds + 1):
             sender.send([queue])
@@ -119,6 +120,24 @@ async def test_a_hint_that_nobody_has_room_for_goes_round_once(kafka_servers: st
         most = (rounds + 1) * (len(busy) + 1)
         with pytest.raises(NeverHappened):
             await wait_until_async(lambda: sum(worker.heard for worker in busy) > most, within_seconds=2)
+
+
+async def _all_listen(sender: KafkaTransport, queue: Address, busy: list[Busy]) -> None:
+    """A member of a group hears nothing before it has found the ends of its partitions: tell until all have heard."""
+    for _ in range(20):
+        sender.send([queue])
+        with suppress(NeverHappened):
+            await wait_until_async(partial(_each_heard, busy, 1), within_seconds=2)
+            break
+    is_calm = False
+    while not is_calm:
+        before = sum(worker.heard for worker in busy)
+        try:
+            await wait_until_async(lambda: sum(worker.heard for worker in busy) > before, within_seconds=1)  # noqa: B023
+        except NeverHappened:
+            is_calm = True
+    for worker in busy:
+        worker.heard = 0
 
 
 async def _has_members(servers: str, group: str, count: int) -> bool:
