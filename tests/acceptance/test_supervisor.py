@@ -91,7 +91,7 @@ def test_ctrl_c_stops_everything_in_order(data_directory: Path) -> None:
         pids = [up.postgres_pid, *up.pids()]
         up.process.send_signal(signal.SIGINT)
 
-        assert 0 == up.process.wait(15)
+        assert 0 == up.process.wait(60)
         assert ["api", "signal", "worker", "worker", "engine", "engine"] == up.kinds("stopped")
         assert [] == [pid for pid in pids if is_alive(pid)]
         assert re.search(r"worker-2 +\| a line of the worker", up.log)
@@ -163,7 +163,7 @@ def test_a_second_ctrl_c_hurries(data_directory: Path) -> None:
         wait_until(lambda: "signal" in up.kinds("stopped"))
         up.process.send_signal(signal.SIGINT)
 
-        assert 0 == up.process.wait(10)
+        assert 0 == up.process.wait(60)
         assert ["api", "signal", "engine", "engine"] == up.kinds("stopped")
         assert [] == [pid for pid in up.pids() if is_alive(pid)]
 
@@ -201,5 +201,5 @@ def test_other_ways_to_ask_are_understood(data_directory: Path, number: signal.S
         up.wait_ready()
         up.process.send_signal(number)
 
-        assert 0 == up.process.wait(15)
+        assert 0 == up.process.wait(60)
         assert 6 == len(up.kinds("stopped"))
