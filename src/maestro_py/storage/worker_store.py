@@ -77,8 +77,8 @@ json_to_recordset(%(reports)s::json)
     AS r (partition smallint, run_uid uuid, step_id text, attempt integer, token integer, payload json)
 """
 
-#: The guard is not plainly ``dispatch = 'CLAIMED'``: that would let the planner come by a partial index of all claimed
-#: attempts, and compare each of them with each report.
+#: The guard is a CASE: plainly, ``dispatch = 'CLAIMED'`` would let the planner come by a partial index of all claimed
+#: attempts, or think that almost no row fits and walk all of the table, and compare each of them with each report.
 _APPLY: Final = """
 ), reported AS (
     UPDATE step_attempt a
@@ -88,7 +88,7 @@ _APPLY: Final = """
             'start_time_ms', g.payload -> 'start_time_ms', 'end_time_ms', g.payload -> 'end_time_ms') END
     FROM given g
     WHERE a.partition = g.partition AND a.run_uid = g.run_uid AND a.step_id = g.step_id AND a.attempt = g.attempt
-        AND a.token = g.token AND a.dispatch || '' = 'CLAIMED' AND a.worker = %(worker)s
+        AND CASE WHEN a.token = g.token AND a.dispatch = 'CLAIMED' AND a.worker = %(worker)s THEN true ELSE false END
     RETURNING a.partition, a.run_uid, g.payload
 ), told AS (
     INSERT INTO engine_inbox (partition, class, run_uid, payload)
