@@ -316,9 +316,8 @@ class Batch:
                 launches[key] = (run, first, count + effect.count)
             for key, (run, first, count) in launches.items():
                 await self._launch(launcher, run, key, first, count)
-                await asyncio.sleep(
-                    0
-                )  # steps that wait for nothing may make many rounds, and everybody waits meanwhile
+                # Steps that wait for nothing may make many rounds, and everybody waits meanwhile.
+                await asyncio.sleep(0)
         self.writes.launches += launcher.launches
         for run in self.runs.values():
             self._write_run(run)
